@@ -1,0 +1,179 @@
+"""Scripted misbehaviour: what goes wrong, for which operation and account, how often."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any
+
+OPERATIONS = (
+    "google.authorize",
+    "google.token",
+    "google.revoke",
+    "google.jwks",
+    "google.userinfo",
+    "google.calendarlist",
+    "google.events",
+    "google.watch",
+    "google.freebusy",
+    "google.settings",
+    "microsoft.authorize",
+    "microsoft.token",
+    "microsoft.jwks",
+    "graph.me",
+    "graph.calendars",
+    "graph.delta",
+    "graph.events",
+    "graph.subscriptions",
+    "graph.schedule",
+    "oidc.authorize",
+    "oidc.token",
+    "oidc.revoke",
+    "oidc.jwks",
+    "oidc.userinfo",
+    "push.google",
+    "push.graph",
+)
+"""The operations offered on the faults page; a fault for any other name is accepted too."""
+
+
+class FaultKind(StrEnum):
+    """What goes wrong."""
+
+    STATUS = "status"
+    """Answer with `status`, a body of kind `body`, and Retry-After when given; the work is not done."""
+    HANG = "hang"
+    """Wait `seconds`, then do the work and answer."""
+    DRIP = "drip"
+    """Do the work; send the answer byte by byte over `seconds`."""
+    TRUNCATE = "truncate"
+    """Do the work; announce the whole answer, send half, drop the connection."""
+    GARBAGE = "garbage"
+    """Do the work; answer 200 with something that is neither JSON nor empty."""
+    RESET = "reset"
+    """Drop the connection; the work is not done."""
+    LOSE_ANSWER = "lose_answer"
+    """Do the work, then drop the connection without a byte of the answer."""
+    OAUTH_ERROR = "oauth_error"
+    """Token endpoints: 400 with `error`, and `suberror` or `description` when given."""
+    INVALID_GRANT = "invalid_grant"
+    """Token endpoints: 400 `invalid_grant` in the provider's words."""
+    INVALID_CLIENT = "invalid_client"
+    """Token endpoints: 401 `invalid_client` in the provider's words."""
+    GONE = "gone_410"
+    """Calendar reads: the cursor has expired."""
+    CLAIMS_CHALLENGE = "claims_challenge"
+    """Graph: 401 with a claims challenge (continuous access evaluation)."""
+    ADMIN_CONSENT = "admin_consent"
+    """Microsoft authorization: administrator approval is needed, whatever the tenant's policy."""
+    DROP = "drop"
+    """Push: do not deliver."""
+    DUPLICATE = "duplicate"
+    """Push: deliver twice."""
+    FORGE = "forge"
+    """Push: deliver with a wrong channel token or client state."""
+    DELAY = "delay"
+    """Push: deliver `seconds` later."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One scripted fault."""
+
+    operation: str
+    """Such as `google.token`; `*` stands for every operation."""
+    kind: FaultKind
+    account: str = "*"
+    """Key of the account it is meant for; `*` for all."""
+    count: int | None = 1
+    """How many times it still happens; None: until it is removed."""
+    after: int = 0
+    """How many matching calls go well first."""
+    status: int = 503
+    body: str = "json"
+    """`json`, `html` or `empty`; for `status` faults."""
+    retry_after: str | None = None
+    """Value of the Retry-After header: seconds or an HTTP date; None sends none."""
+    seconds: float = 1.0
+    """For `hang`, `drip` and `delay`; real seconds."""
+    error: str = "invalid_grant"
+    suberror: str | None = None
+    description: str | None = None
+    fault_id: int = field(default=0)
+    """Given by the plan."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Fault":
+        """Read a fault from a JSON object.
+
+        Raises ValueError naming what is wrong.
+        """
+        known = {f.name for f in fields(cls)} - {"fault_id"}
+        if unknown := sorted(set(body) - known):
+            raise ValueError(f"unknown member: {unknown[0]}")
+        try:
+            return cls(**{**body, "kind": FaultKind(body["kind"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"operation and kind are needed: {error}") from error
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fault as a JSON object."""
+        return asdict(self)
+
+
+class FaultPlan:
+    """All scripted faults of one sandbox, oldest first."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+        self._next_id = 1
+
+    def add(self, fault: Fault) -> Fault:
+        """Add a fault; return it with its id."""
+        with self._lock:
+            kept = replace(fault, fault_id=self._next_id)
+            self._next_id += 1
+            self._faults.append(kept)
+            return kept
+
+    def remove(self, fault_id: int) -> bool:
+        """Remove one fault; False when it is gone already."""
+        with self._lock:
+            before = len(self._faults)
+            self._faults = [f for f in self._faults if f.fault_id != fault_id]
+            return len(self._faults) < before
+
+    def clear(self) -> None:
+        """Remove all faults."""
+        with self._lock:
+            self._faults = []
+
+    def all(self) -> list[Fault]:
+        """Return the faults still waiting."""
+        with self._lock:
+            return list(self._faults)
+
+    def take(self, operation: str, account: str | None) -> Fault | None:
+        """Return the fault that this call meets, using up one of its count; None when all is well.
+
+        `account` is the key of the account the call is about, None when unknown; faults for `*` meet every call.
+        """
+        with self._lock:
+            index = next((i for i, f in enumerate(self._faults) if _matches(f, operation, account)), None)
+            return None if index is None else self._use_up(index)
+
+    def _use_up(self, index: int) -> Fault | None:
+        fault = self._faults[index]
+        if fault.after > 0:
+            self._faults[index] = replace(fault, after=fault.after - 1)
+            return None
+        if fault.count is not None:
+            left = fault.count - 1
+            self._faults[index : index + 1] = [replace(fault, count=left)] if left > 0 else []
+        return fault
+
+
+def _matches(fault: Fault, operation: str, account: str | None) -> bool:
+    return fault.operation in ("*", operation) and fault.account in ("*", account)

@@ -1,0 +1,97 @@
+"""Let a route meet the scripted faults, and count its calls.
+
+`@with_faults("google.events")` goes directly above the view function, below the route decorator. Senders of push
+messages ask `state.faults.take("push.google", account_key)` themselves.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import ParamSpec
+
+from flask import Response, current_app, g, make_response, request
+from flask.typing import ResponseReturnValue
+
+from app.sandbox.fault_answers import oauth_answer, scripted_answer
+from app.sandbox.fault_plan import Fault, FaultKind
+from app.sandbox.state import current_sandbox
+from app.sandbox.tokens import subject_of_request
+
+P = ParamSpec("P")
+View = Callable[P, ResponseReturnValue]
+
+GARBAGE = b"<!-- \x00\xff upstream connect error -->{\"unfinished\": "
+AFTER_WORK = {FaultKind.DRIP, FaultKind.TRUNCATE, FaultKind.GARBAGE, FaultKind.LOSE_ANSWER}
+
+
+def with_faults(operation: str) -> Callable[[View[P]], View[P]]:
+    """Return a decorator that applies the faults scripted for `operation` to a view."""
+
+    def decorate(view: View[P]) -> View[P]:
+        @wraps(view)
+        def faulty(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+            state = current_sandbox()
+            account, family = subject_of_request(state, request)
+            g.operation, g.account = operation, account
+            with state.request_log.in_flight(operation, family or account):
+                fault = state.faults.take(operation, account)
+                return _meet(fault, operation, lambda: view(*args, **kwargs))
+
+        return faulty
+
+    return decorate
+
+
+def _meet(fault: Fault | None, operation: str, work: Callable[[], ResponseReturnValue]) -> ResponseReturnValue:
+    if fault is None:
+        return work()
+    if fault.kind is FaultKind.HANG:
+        time.sleep(fault.seconds)
+        return work()
+    if fault.kind is FaultKind.RESET:
+        return dropped()
+    if fault.kind in AFTER_WORK:
+        return _spoilt(fault, make_response(work()))
+    answer = scripted_answer(fault, operation)
+    return work() if answer is None else answer
+
+
+def _spoilt(fault: Fault, answer: Response) -> Response:
+    body = answer.get_data()
+    if fault.kind is FaultKind.LOSE_ANSWER:
+        return dropped()
+    if fault.kind is FaultKind.GARBAGE:
+        return Response(GARBAGE, 200, {"Content-Type": "text/html"})
+    if fault.kind is FaultKind.TRUNCATE:
+        return _streamed(answer, _half(body), len(body))
+    return _streamed(answer, _slowly(body, fault.seconds), len(body))
+
+
+def dropped() -> Response:
+    """Return an answer that is never sent: the connection is closed instead."""
+    g.is_dropped = True
+    return Response(_refuse(), 200)
+
+
+def _streamed(answer: Response, chunks: Iterator[bytes], length: int) -> Response:
+    answer.response = chunks
+    answer.headers["Content-Length"] = str(length)
+    return answer
+
+
+def _refuse() -> Iterator[bytes]:
+    # The server takes a ConnectionError for the client's leaving and closes without a byte of the head.
+    raise ConnectionAbortedError("dropped on purpose")
+    yield b""
+
+
+def _half(body: bytes) -> Iterator[bytes]:
+    yield body[: len(body) // 2]
+    raise ConnectionAbortedError("truncated on purpose")
+
+
+def _slowly(body: bytes, seconds: float) -> Iterator[bytes]:
+    pause_s = seconds / max(len(body), 1)
+    for index in range(len(body)):
+        time.sleep(pause_s)
+        yield body[index : index + 1]
