@@ -1,0 +1,1 @@
+"""What is true without a computer: words, rules and errors. Pure; no I/O, no clock."""

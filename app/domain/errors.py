@@ -1,0 +1,233 @@
+"""Every error the product raises on purpose, one tree, a leaf per cause.
+
+::
+
+    LatchkeyError
+     ├─ ConfigurationError
+     ├─ UnknownConnection  UnknownProvider  UnknownCalendar
+     ├─ InvalidClient  NotAllowed
+     ├─ AuthorizationError
+     │   ├─ StateMismatch  ConsentExpired  ConsentAlreadyUsed  ConsentDenied
+     │   ├─ AdminApprovalRequired  AccountMismatch  IDTokenInvalid  NoOfflineAccess
+     ├─ ScopesMissing  ReconnectRequired
+     ├─ ProviderError
+     │   ├─ ProviderUnavailable  ProviderThrottled  ProviderRejected
+     │   ├─ InvalidGrant  AccessTokenRejected
+     │   └─ CursorExpired  CalendarGone  PushNotSupported
+     ├─ RefreshInProgress
+     └─ CipherError
+
+Two tables turn a leaf into an outcome: ``app/web/errors.py`` (HTTP) and ``workers/failures.py`` (retries).
+Messages carry codes only; never a body, a header, a token or an authorization code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+class LatchkeyError(Exception):
+    """Base of every expected error; ``code`` is stable and safe to log and to show."""
+
+    code = "error"
+
+    def __init__(self, detail: str = "") -> None:
+        """Keep ``detail``: a short text without secrets, for operators."""
+        super().__init__(f"{self.code}: {detail}" if detail else self.code)
+        self.detail = detail
+
+
+class ConfigurationError(LatchkeyError):
+    """The configuration cannot work; ``faults`` lists every fault found, one line each."""
+
+    code = "configuration"
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        """Keep all ``faults`` so that one start shows everything there is to mend."""
+        super().__init__("; ".join(faults))
+        self.faults = tuple(faults)
+
+
+class UnknownConnection(LatchkeyError):
+    """No such connection, or not one this caller may know of."""
+
+    code = "unknown_connection"
+
+
+class UnknownProvider(LatchkeyError):
+    """The provider key is not configured."""
+
+    code = "unknown_provider"
+
+
+class UnknownCalendar(LatchkeyError):
+    """No such calendar, or its connection is gone."""
+
+    code = "unknown_calendar"
+
+
+class InvalidClient(LatchkeyError):
+    """A service could not be authenticated (RFC 6749 section 5.2)."""
+
+    code = "invalid_client"
+
+
+class NotAllowed(LatchkeyError):
+    """Policy says no; ``detail`` names the rule, not the data."""
+
+    code = "not_allowed"
+
+
+class AuthorizationError(LatchkeyError):
+    """A sign-in or consent could not be completed; the person can start again."""
+
+    code = "authorization"
+
+
+class StateMismatch(AuthorizationError):
+    """The answer belongs to no pending request of this browser and person (RFC 6749 section 10.12)."""
+
+    code = "state_mismatch"
+
+
+class ConsentExpired(AuthorizationError):
+    """The pending request is older than its ten minutes."""
+
+    code = "consent_expired"
+
+
+class ConsentAlreadyUsed(AuthorizationError):
+    """The pending request was finished before: a reload or a double click."""
+
+    code = "consent_already_used"
+
+
+class ConsentDenied(AuthorizationError):
+    """The person, or the provider on their behalf, said no."""
+
+    code = "consent_denied"
+
+
+class AdminApprovalRequired(AuthorizationError):
+    """The organisation's administrator must approve this application first."""
+
+    code = "admin_approval_required"
+
+
+class AccountMismatch(AuthorizationError):
+    """Another account came back than the connection that was to be repaired."""
+
+    code = "account_mismatch"
+
+
+class IDTokenInvalid(AuthorizationError):
+    """The ID token failed a check of OpenID Connect Core section 3.1.3.7; ``detail`` names the check."""
+
+    code = "id_token_invalid"
+
+
+class NoOfflineAccess(AuthorizationError):
+    """The provider gave no refresh token, so the connection could not be kept alive."""
+
+    code = "no_offline_access"
+
+
+class ScopesMissing(LatchkeyError):
+    """The grant lacks ``missing`` (provider scope strings); the person can grant them."""
+
+    code = "scopes_missing"
+
+    def __init__(self, missing: Iterable[str]) -> None:
+        """Keep the missing scopes, sorted."""
+        self.missing = tuple(sorted(missing))
+        super().__init__(" ".join(self.missing))
+
+
+class ReconnectRequired(LatchkeyError):
+    """The grant is dead and only the person can repair it; ``reason`` says why."""
+
+    code = "reconnect_required"
+
+    def __init__(self, reason: str) -> None:
+        """Keep ``reason``, a value of ``domain.connections.Reason``."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ProviderError(LatchkeyError):
+    """The provider, or the way to it, failed; ``detail`` is its stable error code."""
+
+    code = "provider"
+
+
+class ProviderUnavailable(ProviderError):
+    """No usable answer: network fault, deadline, 5xx, or a body that is not what was promised."""
+
+    code = "provider_unavailable"
+
+
+class ProviderThrottled(ProviderError):
+    """The provider asks to slow down."""
+
+    code = "provider_throttled"
+
+    def __init__(self, detail: str = "", *, retry_after_s: float | None = None) -> None:
+        """Keep ``retry_after_s``, the provider's wish in seconds; null when it gave none."""
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class ProviderRejected(ProviderError):
+    """The provider refuses *us* (client credentials, registration, malformed call): operators must act."""
+
+    code = "provider_rejected"
+
+
+class InvalidGrant(ProviderError):
+    """The token endpoint answered that the grant is dead; ``reason`` is our reading of why.
+
+    One such answer is a suspicion; ``services.access_tokens`` asks again before it ends a connection.
+    """
+
+    code = "invalid_grant"
+
+    def __init__(self, detail: str = "", *, reason: str) -> None:
+        """Keep ``reason``, a value of ``domain.connections.Reason``."""
+        super().__init__(detail)
+        self.reason = reason
+
+
+class AccessTokenRejected(ProviderError):
+    """An API answered 401 to an access token that should have been good."""
+
+    code = "access_token_rejected"
+
+
+class CursorExpired(ProviderError):
+    """The provider forgot the cursor (410): a full pass under a new generation is due."""
+
+    code = "cursor_expired"
+
+
+class CalendarGone(ProviderError):
+    """The calendar does not exist any more, or is no longer visible (404)."""
+
+    code = "calendar_gone"
+
+
+class PushNotSupported(ProviderError):
+    """This calendar cannot be watched; polling alone keeps it current."""
+
+    code = "push_not_supported"
+
+
+class RefreshInProgress(LatchkeyError):
+    """Somebody else is refreshing and took longer than this caller may wait."""
+
+    code = "refresh_in_progress"
+
+
+class CipherError(LatchkeyError):
+    """A sealed value cannot be opened: wrong key, unknown format, or not the row it was sealed for."""
+
+    code = "cipher"

@@ -1,0 +1,40 @@
+"""People, their browser sessions, and the services that act for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+SESSION_LIFETIME = timedelta(days=14)
+SESSION_IDLE = timedelta(days=3)
+"""A browser session ends at the earlier of both (ASVS 5.0 V7.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who signed in."""
+
+    id: UUID
+    display_name: str
+    email: str | None
+    """Display text only."""
+    time_zone: str
+    """IANA name the pages show times in."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSession:
+    """A signed-in browser."""
+
+    id: UUID
+    person: Person
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An internal client of Latchkey."""
+
+    id: UUID
+    name: str
