@@ -76,7 +76,9 @@ class Callback:
     """``error_description`` cut to 200 characters; read for provider codes, never shown."""
 
 
-def check_callback(request: AuthorizationRequest, callback: Callback, browser_hash: bytes | None, now: datetime) -> None:
+def check_callback(
+    request: AuthorizationRequest, callback: Callback, browser_hash: bytes | None, now: datetime
+) -> None:
     """Refuse a callback that is not this browser's, this person's and this provider's.
 
     Raises ``StateMismatch`` or ``ConsentExpired``.

@@ -1,0 +1,182 @@
+"""What the use cases need from the store: calendars, events, occurrences and channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from app.domain.calendars import (
+    Channel,
+    Occurrence,
+    RemoteCalendar,
+    RemoteEvent,
+    Series,
+    Window,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarRow:
+    """A stored calendar with its sync state, as pages and services see it."""
+
+    id: UUID
+    connection_id: UUID
+    person_id: UUID
+    provider: str
+    provider_id: str
+    name: str
+    time_zone: str | None
+    access_role: str
+    is_primary: bool
+    last_success_at: datetime | None
+    """Null until the first sync has been committed."""
+    last_error: str | None
+    event_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRun:
+    """A leased sync run of one calendar."""
+
+    calendar: CalendarRow
+    cursor: str | None
+    cursor_version: int
+    """Compare-and-set guard: raised with every committed cursor."""
+    window: Window | None
+    """The window the cursor was made for; null when there is no cursor."""
+    generation: int
+    requested: int
+    """Dirty counter as read; committing stores it as completed."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedChanges:
+    """What one sync round brings into the store, all of it in one transaction."""
+
+    events: tuple[RemoteEvent, ...]
+    """Deduplicated, last version of each."""
+    removed: tuple[str, ...]
+    series: tuple[tuple[str, tuple[Occurrence, ...]], ...]
+    """Series id (or id of a single event) to its full set of occurrences in the window; replaces the stored set."""
+    cursor: str
+    window: Window
+    full: bool
+    """A full pass: rows not seen in it are swept."""
+
+
+class CalendarStore(Protocol):
+    """Calendars, sync state, events and occurrences."""
+
+    def of_connection(self, connection_id: UUID) -> tuple[CalendarRow, ...]:
+        """Return a connection's calendars that are not removed, the primary one first."""
+
+    def of_person(self, person_id: UUID) -> tuple[CalendarRow, ...]:
+        """Return the calendars of all of a person's connections."""
+
+    def merge_list(self, connection_id: UUID, calendars: Sequence[RemoteCalendar], now: datetime) -> tuple[UUID, ...]:
+        """Bring the stored list in line with the provider's; returns the ids that are new.
+
+        Calendars that vanished lose their events; readable ones get a sync state that is due now.
+        """
+
+    def request_sync(self, calendar_id: UUID, due_at: datetime) -> None:
+        """Raise the dirty counter and make the calendar due."""
+
+    def claim_due(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
+        """Claim calendars of active connections whose sync is due."""
+
+    def lease(self, calendar_id: UUID, owner: str, lease_s: float) -> SyncRun | None:
+        """Take the sync lease by the database clock; null when held, gone, or the connection is not active."""
+
+    def series(self, calendar_id: UUID, series_ids: Sequence[str]) -> tuple[Series, ...]:
+        """Return stored masters among ``series_ids`` with all their exceptions, for expansion."""
+
+    def series_of(self, calendar_id: UUID, provider_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return, for stored exceptions among ``provider_ids``, the id of their series."""
+
+    def apply(self, run: SyncRun, owner: str, changes: AppliedChanges, now: datetime) -> bool:
+        """Write everything of one round if cursor version and lease are still ours; returns whether they were.
+
+        Upserts, tombstones with cascades, occurrences, sweep on a full pass, cursor, completed counter.
+        """
+
+    def finish(
+        self, run: SyncRun, owner: str, *, next_at: datetime, error: str | None, drop_cursor: bool, now: datetime
+    ) -> bool:
+        """Give the lease back; returns whether more was requested meanwhile (then it is due again at once)."""
+
+    def agenda(self, person_id: UUID, window: Window, limit: int) -> tuple[AgendaItem, ...]:
+        """Return a person's occurrences in the window across accounts, in order of time."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgendaItem:
+    """One line of a person's agenda."""
+
+    occurrence: Occurrence
+    summary: str | None
+    location: str | None
+    status: str
+    privacy: str
+    html_link: str | None
+    calendar_name: str
+    provider: str
+    account_email: str | None
+    is_recurring: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRow:
+    """A stored push channel."""
+
+    id: UUID
+    calendar_id: UUID
+    connection_id: UUID
+    provider: str
+    calendar_provider_id: str
+    state: str
+    """``creating``, ``active`` or ``stopping``."""
+    channel: Channel | None
+    """Null while creating."""
+    token_hash: bytes
+    """Keyed hash of the token that every notification must carry."""
+
+
+class ChannelStore(Protocol):
+    """Push channels."""
+
+    def claim_missing(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
+        """Claim calendars that should have a channel (again): none active, or the active one nears its end."""
+
+    def add(self, channel_id: UUID, calendar_id: UUID, token_hash: bytes, now: datetime) -> None:
+        """Write a channel down before the provider is asked for it."""
+
+    def activate(self, channel_id: UUID, channel: Channel, renew_at: datetime, now: datetime) -> None:
+        """Store what the provider answered; older channels of the calendar become ``stopping``."""
+
+    def fail(self, calendar_id: UUID, channel_id: UUID, retry_at: datetime | None) -> None:
+        """Drop a channel that could not be made; try again at ``retry_at``, never when null."""
+
+    def get(self, channel_id: UUID) -> ChannelRow | None:
+        """Return a channel by our id."""
+
+    def by_provider_id(self, provider_channel_id: str) -> ChannelRow | None:
+        """Return a channel by the provider's id (Graph subscription id)."""
+
+    def of_calendar(self, calendar_id: UUID) -> tuple[ChannelRow, ...]:
+        """Return a calendar's channels, newest first."""
+
+    def of_connection(self, connection_id: UUID) -> tuple[ChannelRow, ...]:
+        """Return all channels of a connection."""
+
+    def stopping(self, limit: int) -> tuple[ChannelRow, ...]:
+        """Return channels that wait to be stopped at the provider."""
+
+    def seen(self, channel_id: UUID, message_number: int | None, now: datetime) -> None:
+        """Note a genuine notification."""
+
+    def delete(self, channel_id: UUID) -> None:
+        """Forget a channel."""

@@ -1,0 +1,153 @@
+"""What the use cases need from the store: connections, data keys, generations and leases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from app.domain.connections import Connection, Identity, Reason
+from app.domain.features import Feature
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTokens:
+    """The current generation of a connection with what is needed to open it. One query."""
+
+    connection: Connection
+    wrapped_key: bytes
+    sealed_access: bytes | None
+    sealed_refresh: bytes | None
+    refresh_generation: int
+    """Generation the refresh token was sealed under; older than current when it was carried over."""
+    lease_free: bool
+    """Whether nobody holds the refresh lease now, by the database clock."""
+    next_attempt_at: datetime | None
+    """Until when automatic refreshes hold back after a failure; null when they need not."""
+    suspected_since: datetime | None
+    """When the provider first said ``invalid_grant`` for this generation; null otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to make one refresh call, with the attempt already written down."""
+
+    attempt_id: UUID
+    connection_id: UUID
+    epoch: int
+    """Fences the pointer: only the current epoch may move it."""
+    generation: int
+    """Number reserved for the answer."""
+    tokens: StoredTokens
+    """Read under the lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewGeneration:
+    """A token set ready to be appended: sealed, with what may be known in clear."""
+
+    connection_id: UUID
+    generation: int
+    epoch: int
+    parent: int
+    origin: str
+    """``consent`` or ``refresh``."""
+    sealed_access: bytes | None
+    sealed_refresh: bytes | None
+    """Null when the answer brought none."""
+    scopes: tuple[str, ...] | None
+    """Null when the answer did not say: unchanged."""
+    issued_at: datetime
+    access_expires_at: datetime
+    refresh_due_at: datetime
+    refresh_expires_at: datetime | None
+
+
+class ConnectionStore(Protocol):
+    """Connections and their data keys."""
+
+    def get(self, connection_id: UUID) -> Connection | None:
+        """Return one connection, disconnected ones included; null when unknown."""
+
+    def of_person(self, person_id: UUID) -> tuple[Connection, ...]:
+        """Return a person's connections that are not disconnected, oldest first."""
+
+    def of_account(self, person_id: UUID, provider: str, identity: Identity) -> Connection | None:
+        """Return the person's connection to exactly this account, disconnected ones included."""
+
+    def visible_to(self, service_id: UUID, provider: str | None, now: datetime) -> tuple[Connection, ...]:
+        """Return the connections a service has a policy for, that are not disconnected."""
+
+    def add(
+        self,
+        connection_id: UUID,
+        person_id: UUID,
+        provider: str,
+        kind: str,
+        identity: Identity,
+        features: Sequence[Feature],
+        wrapped_key: bytes,
+        now: datetime,
+    ) -> None:
+        """Store a new connection with its data key."""
+
+    def revive(
+        self,
+        connection_id: UUID,
+        identity: Identity,
+        features: Sequence[Feature],
+        wrapped_key: bytes | None,
+        now: datetime,
+    ) -> None:
+        """Make a connection active again after a consent; ``wrapped_key`` replaces a shredded data key."""
+
+    def mark_needs_reconnect(self, connection_id: UUID, generation: int, reason: Reason, now: datetime) -> bool:
+        """End the connection's good state if ``generation`` is still current; returns whether it was."""
+
+    def due_calendar_list(self, connection_id: UUID, at: datetime) -> None:
+        """Make reading the calendar list due."""
+
+    def claim_calendar_lists(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
+        """Claim active connections whose calendar list is due; nobody else gets them before ``hold_until``."""
+
+    def calendars_listed(self, connection_id: UUID, now: datetime, next_at: datetime) -> None:
+        """Note a read calendar list and when the next is due."""
+
+    def disconnect(self, connection_id: UUID, now: datetime) -> None:
+        """Delete tokens, data key, calendars, events and channels of a connection; the row stays as a receipt."""
+
+
+class TokenStore(Protocol):
+    """Token generations, refresh attempts and the refresh lease."""
+
+    def current(self, connection_id: UUID) -> StoredTokens | None:
+        """Return the current generation; null when the connection is unknown."""
+
+    def reserve(self, connection_id: UUID) -> tuple[int, int, int]:
+        """Return ``(generation, epoch, parent)`` for a token set that a consent brought; takes over any lease."""
+
+    def lease(self, connection_id: UUID, owner: str, attempt_id: UUID, lease_s: float, *, parent: int) -> Lease | None:
+        """Take the refresh lease and write the attempt down, by the database clock.
+
+        Null when somebody else holds it, or when the current generation is not ``parent`` any more.
+        """
+
+    def append(self, generation: NewGeneration) -> bool:
+        """Append a generation, always; move the pointer if its epoch is still current and say whether it was.
+
+        A moved pointer clears failures and suspicion; a lease of the same epoch is released.
+        """
+
+    def close_attempt(self, lease: Lease, outcome: str, error_code: str | None, now: datetime) -> None:
+        """Write down how an attempt ended: ``stored``, ``refused``, ``failed`` or ``ambiguous``."""
+
+    def release(self, lease: Lease, *, next_attempt_at: datetime | None, failed: bool) -> None:
+        """Give the lease back if the epoch is still ours; count a failure and hold back automatic refreshes."""
+
+    def suspect(self, lease: Lease, now: datetime) -> datetime:
+        """Note an ``invalid_grant`` for the parent generation and return when the first one was."""
+
+    def claim_due(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
+        """Claim active connections whose refresh is due; nobody else gets them before ``hold_until``."""

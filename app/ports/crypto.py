@@ -1,0 +1,50 @@
+"""What the use cases need from the cipher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from app.domain.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class SealContext:
+    """What a sealed value is bound to (associated data); opening under any other context fails."""
+
+    connection_id: UUID
+    issuer: str
+    subject: str
+    field: str
+    """``refresh_token`` or ``access_token``."""
+    generation: int
+
+
+class DataKey(Protocol):
+    """The opened data key of one connection."""
+
+    def seal(self, value: Secret, context: SealContext) -> bytes:
+        """Encrypt ``value`` bound to ``context``."""
+
+    def open(self, sealed: bytes, context: SealContext) -> Secret:
+        """Decrypt; raises ``CipherError`` when anything does not fit."""
+
+
+class Sealer(Protocol):
+    """The key ring."""
+
+    def new_data_key(self, connection_id: UUID) -> bytes:
+        """Make a data key for a connection and return it wrapped under the primary key."""
+
+    def open_data_key(self, connection_id: UUID, wrapped: bytes) -> DataKey:
+        """Unwrap a data key; raises ``CipherError``."""
+
+    def seal_record(self, record_id: UUID, purpose: str, value: Secret) -> bytes:
+        """Encrypt a short-lived value that belongs to no connection yet, under the primary key."""
+
+    def open_record(self, record_id: UUID, purpose: str, sealed: bytes) -> Secret:
+        """Reverse ``seal_record``; raises ``CipherError``."""
+
+    def keyed_hash(self, purpose: str, value: str) -> bytes:
+        """Return HMAC-SHA256 of ``value`` under a key derived for ``purpose``: fingerprints and channel tokens."""

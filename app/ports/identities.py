@@ -1,0 +1,113 @@
+"""What the use cases need from the store: people, requests, services and the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from app.domain.authorizations import AuthorizationRequest
+from app.domain.connections import Identity
+from app.domain.features import Feature
+from app.domain.people import BrowserSession, Person, Service
+
+
+class PeopleStore(Protocol):
+    """People, their sign-in identities and browser sessions."""
+
+    def sign_in(self, provider: str, identity: Identity, now: datetime) -> Person:
+        """Return the person of this (issuer, subject), made on first sight; never matched by e-mail."""
+
+    def get(self, person_id: UUID) -> Person | None:
+        """Return one person."""
+
+    def start_session(self, token_hash: bytes, person_id: UUID, now: datetime, expires_at: datetime) -> None:
+        """Store a session by the hash of its cookie."""
+
+    def session(self, token_hash: bytes, now: datetime) -> BrowserSession | None:
+        """Return the live session and note that it was seen; null when unknown, idle too long, expired or ended."""
+
+    def end_session(self, token_hash: bytes) -> None:
+        """End one session."""
+
+
+class AuthorizationStore(Protocol):
+    """Pending authorization requests."""
+
+    def add(self, request: AuthorizationRequest) -> None:
+        """Store a request; the oldest of the same browser go when it has more than ten."""
+
+    def take(self, state_hash: bytes, now: datetime) -> AuthorizationRequest | None:
+        """Return the request and mark it used, once and for all; null when unknown.
+
+        Raises ``ConsentAlreadyUsed`` for the second taker.
+        """
+
+    def peek(self, state_hash: bytes) -> AuthorizationRequest | None:
+        """Return the request without using it up; null when unknown or used."""
+
+
+class ServiceStore(Protocol):
+    """Internal services, their credentials, short-lived tokens and policies."""
+
+    def add(self, service_id: UUID, name: str, secret_hash: bytes, expires_at: datetime, now: datetime) -> None:
+        """Store a service with its first secret; raises ``ValueError`` when the name is taken."""
+
+    def by_secret(self, name: str, secret_hash: bytes, now: datetime) -> Service | None:
+        """Return the enabled service with this name and a live secret of this hash."""
+
+    def by_token(self, token_hash: bytes, now: datetime) -> Service | None:
+        """Return the service a live short-lived token belongs to."""
+
+    def add_token(self, token_hash: bytes, service_id: UUID, expires_at: datetime) -> None:
+        """Store a short-lived token by its hash."""
+
+    def allow(
+        self, policy_id: UUID, service_id: UUID, provider: str | None, features: Sequence[Feature], now: datetime
+    ) -> None:
+        """Add a policy: which features of which provider (null: any) a service may use."""
+
+    def allowed_features(self, service_id: UUID, provider: str, now: datetime) -> frozenset[Feature]:
+        """Return what policy lets the service use at the provider; empty means default deny."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOut:
+    """One decision about a hand-out, for the audit."""
+
+    id: UUID
+    service_id: UUID
+    connection_id: UUID | None
+    person_id: UUID | None
+    purpose: str | None
+    features: tuple[str, ...]
+    scopes: tuple[str, ...]
+    decision: str
+    """``released`` or ``denied``."""
+    reason: str | None
+    token_fingerprint: bytes | None
+    """Keyed; null when nothing was released."""
+    at: datetime
+
+
+class AuditStore(Protocol):
+    """What happened, append only."""
+
+    def hand_out(self, entry: HandOut) -> None:
+        """Write a hand-out decision."""
+
+    def event(
+        self,
+        kind: str,
+        at: datetime,
+        *,
+        person_id: UUID | None = None,
+        connection_id: UUID | None = None,
+        detail: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write an event; ``detail`` holds codes and ids, never secrets."""
+
+    def of_connection(self, connection_id: UUID, limit: int) -> tuple[tuple[datetime, str, Mapping[str, str]], ...]:
+        """Return a connection's latest events, newest first."""

@@ -1,0 +1,59 @@
+"""The unit of work that carries the stores."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from app.ports.calendars import CalendarStore, ChannelStore
+from app.ports.connections import ConnectionStore, TokenStore
+from app.ports.identities import AuditStore, AuthorizationStore, PeopleStore, ServiceStore
+
+
+class Transaction(Protocol):
+    """An open unit of work and the stores inside it. Commits on a clean exit, rolls back on an error."""
+
+    @property
+    def people(self) -> PeopleStore:
+        """Return people and sessions."""
+
+    @property
+    def authorizations(self) -> AuthorizationStore:
+        """Return pending authorization requests."""
+
+    @property
+    def connections(self) -> ConnectionStore:
+        """Return connections."""
+
+    @property
+    def tokens(self) -> TokenStore:
+        """Return tokens and leases."""
+
+    @property
+    def calendars(self) -> CalendarStore:
+        """Return calendars and events."""
+
+    @property
+    def channels(self) -> ChannelStore:
+        """Return push channels."""
+
+    @property
+    def services(self) -> ServiceStore:
+        """Return internal services."""
+
+    @property
+    def audit(self) -> AuditStore:
+        """Return the audit log."""
+
+
+class Store(Protocol):
+    """Opens units of work."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Open a short write transaction; raises the guard's flag for its length."""
+
+    def reading(self) -> AbstractContextManager[Transaction]:
+        """Open a unit for reads only, each statement on its own (AUTOCOMMIT): no BEGIN, no lock held."""
+
+    def ping(self) -> None:
+        """Raise when the database does not answer."""
