@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import ParamSpec
 
-from flask import Response, current_app, g, make_response, request
+from flask import Response, g, make_response, request
 from flask.typing import ResponseReturnValue
 
-from app.sandbox.fault_answers import oauth_answer, scripted_answer
+from app.sandbox.fault_answers import scripted_answer
 from app.sandbox.fault_plan import Fault, FaultKind
 from app.sandbox.state import current_sandbox
 from app.sandbox.tokens import subject_of_request
+
+__all__ = ["Fault", "FaultKind", "dropped", "with_faults"]
 
 P = ParamSpec("P")
 View = Callable[P, ResponseReturnValue]

@@ -33,6 +33,8 @@ class Grant:
     client_id: str
     scopes: set[str]
     created_at: datetime
+    rotates_next: bool = False
+    """True: the next refresh returns a new refresh token even where the provider usually keeps the old one."""
 
 
 @dataclass
@@ -46,6 +48,8 @@ class RefreshToken:
     scopes: set[str]
     issued_at: datetime
     last_used_at: datetime
+    covers_whole_grant: bool = False
+    """True: yields whatever the grant holds at the time of the refresh; False: only `scopes`."""
     state: RefreshState = RefreshState.LIVE
     rotated_at: datetime | None = None
     """When a newer one replaced it; None while live."""
@@ -75,6 +79,8 @@ class GrantBook:
     grants: dict[str, Grant] = field(default_factory=dict)
     refresh_tokens: dict[str, RefreshToken] = field(default_factory=dict)
     access_tokens: dict[str, AccessToken] = field(default_factory=dict)
+    tenant_consents: dict[str, set[str]] = field(default_factory=dict)
+    """Microsoft: scopes an administrator allowed for everyone, by `<tenant id> <client id>`."""
 
     def find(self, provider: str, account_key: str, client_id: str) -> Grant | None:
         """Return the grant of an account to a client, None when nothing was granted."""
@@ -135,6 +141,7 @@ class GrantBook:
             "grants": [_to_json(g) for g in self.grants.values()],
             "refresh_tokens": [_to_json(t) for t in self.refresh_tokens.values()],
             "access_tokens": [_to_json(t) for t in self.access_tokens.values()],
+            "tenant_consents": {name: sorted(scopes) for name, scopes in self.tenant_consents.items()},
         }
 
     def load(self, body: dict[str, Any]) -> None:
@@ -145,6 +152,7 @@ class GrantBook:
         self.grants = {g.grant_id: g for g in grants}
         self.refresh_tokens = {t.digest: t for t in refresh_tokens}
         self.access_tokens = {t.digest: t for t in access_tokens}
+        self.tenant_consents = {name: set(scopes) for name, scopes in body["tenant_consents"].items()}
 
 
 def _to_json(record: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the three records above

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,11 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from app.sandbox.settings import PROVIDERS
-
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 KEPT_KEYS = 3
 """The current key, the next-to-last and one more: enough overlap for caches of a day, few enough to notice loss."""
+
+
+RINGS = {"google": 2, "microsoft": 2, "microsoft-personal": 1, "oidc": 1}
+"""Rings by name, with how many keys each publishes at the start. Personal Microsoft accounts have their own issuer."""
 
 
 @dataclass(frozen=True)
@@ -68,33 +71,46 @@ class KeyRing:
     """The signing keys of all emulated providers; the newest signs, older ones are still published."""
 
     def __init__(self) -> None:
-        """Make one key per provider: RSA for Google and Microsoft, P-256 for the OIDC provider."""
-        self._keys: dict[str, list[SigningKey]] = {provider: [_make_key(provider)] for provider in PROVIDERS}
+        """Start without keys; each ring gets its first ones when it is asked for, because RSA keys are slow to make."""
+        self._lock = threading.Lock()
+        self._keys: dict[str, list[SigningKey]] = {}
 
-    def current(self, provider: str) -> SigningKey:
+    def current(self, ring: str) -> SigningKey:
         """Return the key that signs now."""
-        return self._keys[provider][-1]
+        return self._ring(ring)[-1]
 
-    def published(self, provider: str) -> list[SigningKey]:
+    def published(self, ring: str) -> list[SigningKey]:
         """Return all keys in the provider's key document, newest last."""
-        return list(self._keys[provider])
+        return list(self._ring(ring))
 
-    def rotate(self, provider: str) -> SigningKey:
+    def rotate(self, ring: str) -> SigningKey:
         """Sign with a new key from now on; the older ones stay published."""
-        self._keys[provider] = [*self._keys[provider], _make_key(provider)][-KEPT_KEYS:]
-        return self.current(provider)
+        keys = [*self._ring(ring), _make_key(ring)][-KEPT_KEYS:]
+        with self._lock:
+            self._keys[ring] = keys
+        return keys[-1]
 
-    def retire_old(self, provider: str) -> None:
+    def retire_old(self, ring: str) -> None:
         """Publish only the current key."""
-        self._keys[provider] = self._keys[provider][-1:]
+        current = self.current(ring)
+        with self._lock:
+            self._keys[ring] = [current]
 
     def dump(self) -> dict[str, list[str]]:
         """Return all private keys as PEM text, for the state file of the sandbox."""
-        return {provider: [_to_pem(key) for key in keys] for provider, keys in self._keys.items()}
+        with self._lock:
+            return {ring: [_to_pem(key) for key in keys] for ring, keys in self._keys.items()}
 
     def load(self, body: dict[str, list[str]]) -> None:
         """Replace the keys by what `dump` returned."""
-        self._keys = {provider: [_from_pem(pem) for pem in pems] for provider, pems in body.items()}
+        with self._lock:
+            self._keys = {ring: [_from_pem(pem) for pem in pems] for ring, pems in body.items()}
+
+    def _ring(self, ring: str) -> list[SigningKey]:
+        with self._lock:
+            if ring not in self._keys:
+                self._keys[ring] = [_make_key(ring) for _ in range(RINGS[ring])]
+            return self._keys[ring]
 
 
 def half_hash(text: str) -> str:
@@ -102,8 +118,8 @@ def half_hash(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:16]).rstrip(b"=").decode()
 
 
-def _make_key(provider: str) -> SigningKey:
-    if provider == "oidc":
+def _make_key(ring: str) -> SigningKey:
+    if ring == "oidc":
         return _named(ec.generate_private_key(ec.SECP256R1()))
     return _named(rsa.generate_private_key(public_exponent=65537, key_size=2048))
 
