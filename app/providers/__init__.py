@@ -1,0 +1,1 @@
+"""Outbound: the providers as authorization servers and calendars, behind one HTTP client."""

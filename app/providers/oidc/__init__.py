@@ -1,0 +1,1 @@
+"""Operator-defined OpenID Connect providers."""
