@@ -14,7 +14,8 @@
      │   ├─ ProviderUnavailable  ProviderThrottled  ProviderRejected
      │   ├─ InvalidGrant  AccessTokenRejected
      │   └─ CursorExpired  CalendarGone  PushNotSupported
-     ├─ RefreshInProgress
+     ├─ RefreshInProgress  ValidityUnattainable
+     ├─ StoreUnavailable
      └─ CipherError
 
 Two tables turn a leaf into an outcome: ``app/web/errors.py`` (HTTP) and ``workers/failures.py`` (retries).
@@ -225,6 +226,18 @@ class RefreshInProgress(LatchkeyError):
     """Somebody else is refreshing and took longer than this caller may wait."""
 
     code = "refresh_in_progress"
+
+
+class ValidityUnattainable(LatchkeyError):
+    """The caller wants a token to live longer than this provider's tokens do."""
+
+    code = "min_validity_unattainable"
+
+
+class StoreUnavailable(LatchkeyError):
+    """The database does not answer; nothing was changed."""
+
+    code = "store_unavailable"
 
 
 class CipherError(LatchkeyError):

@@ -1,0 +1,228 @@
+"""Sign-in and consent: start a request, finish it once, store what the provider gave.
+
+Order of the finish (RFC 9700, and the lost-rotation rule "store first, judge afterwards"): take the
+request by its state, check browser, person and issuer, redeem the code, validate the ID token, seal and
+store the token set, and only then judge scopes and try the grant with one harmless call.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from app.domain.authorizations import (
+    LIFETIME,
+    AuthorizationRequest,
+    Callback,
+    Purpose,
+    Started,
+    check_callback,
+    check_issuer,
+)
+from app.domain.connections import Connection, Identity
+from app.domain.errors import (
+    AdminApprovalRequired,
+    ConsentDenied,
+    IDTokenInvalid,
+    ProviderRejected,
+    StateMismatch,
+    UnknownConnection,
+)
+from app.domain.features import Feature, scopes_for
+from app.domain.people import Person
+from app.domain.secret import Secret
+from app.domain.tokens import TokenAnswer
+from app.ports import AuthorizationStart, Clock, Provider, Providers, Sealer, Store
+from app.services.grants import Grants
+from app.services.sessions import Sessions, new_token, token_hash
+
+SIGN_IN_FEATURES = (Feature.IDENTITY,)
+_ADMIN_CODES = ("AADSTS90094", "AADSTS90095", "AADSTS90093")
+"""Entra's words for "an administrator must approve this first"."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A finished sign-in."""
+
+    person: Person
+    session_token: Secret
+    return_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A finished consent."""
+
+    connection: Connection
+    is_new: bool
+    declined: tuple[Feature, ...]
+    return_to: str
+
+
+@dataclass(frozen=True)
+class Authorization:
+    """The browser leg of OAuth for sign-in and for connections."""
+
+    store: Store
+    providers: Providers
+    sealer: Sealer
+    sessions: Sessions
+    grants: Grants
+    clock: Clock
+    public_url: str
+
+    def start_sign_in(self, provider_key: str, return_to: str, browser_token: Secret | None) -> Started:
+        """Begin a sign-in; ``browser_token`` is the binding cookie if the browser has one."""
+        return self._start(provider_key, Purpose.SIGN_IN, None, SIGN_IN_FEATURES, return_to, None, browser_token)
+
+    def start_connect(
+        self,
+        person_id: UUID,
+        provider_key: str,
+        features: tuple[Feature, ...],
+        return_to: str,
+        *,
+        connection_id: UUID | None = None,
+        browser_token: Secret | None = None,
+    ) -> Started:
+        """Begin a consent; with ``connection_id`` that connection is repaired or widened.
+
+        Raises ``UnknownConnection`` when it is not this person's.
+        """
+        existing = self._own(person_id, connection_id)
+        if existing is not None:
+            provider_key = existing.provider
+            features = features or existing.requested_features
+        return self._start(provider_key, Purpose.CONNECT, person_id, features, return_to, existing, browser_token)
+
+    def finish(self, callback: Callback) -> SignedIn | Connected:
+        """Finish what ``callback`` belongs to; raises leaves of ``AuthorizationError`` and ``ProviderError``."""
+        request = self._take(callback)
+        provider = self.providers.get(request.provider)
+        check_issuer(provider.issuer(), callback.iss, promised=provider.promises_iss())
+        if callback.error is not None or callback.code is None:
+            raise _refusal(callback)
+        kept = json.loads(self.sealer.open_record(request.id, "authorization_request", request.sealed).reveal())
+        answer = provider.exchange_code(callback.code, Secret(kept["code_verifier"]), self.redirect_uri(provider.key))
+        identity = self._identify(provider, answer, kept["nonce"])
+        if request.purpose is Purpose.SIGN_IN:
+            return self._sign_in(request, identity)
+        return self._connect(request, provider, answer, identity)
+
+    def redirect_uri(self, provider_key: str) -> str:
+        """Return the provider's own redirect URI, built from configuration and from nothing a request says."""
+        return f"{self.public_url}/callback/{provider_key}"
+
+    def _start(
+        self,
+        provider_key: str,
+        purpose: Purpose,
+        person_id: UUID | None,
+        features: tuple[Feature, ...],
+        return_to: str,
+        existing: Connection | None,
+        browser_token: Secret | None,
+    ) -> Started:
+        provider = self.providers.get(provider_key)
+        state, nonce, verifier = new_token().reveal(), new_token().reveal(), new_token()
+        browser = browser_token or new_token()
+        scopes = tuple(sorted(scopes_for(provider.kind, features)))
+        now, request_id = self.clock(), uuid4()
+        kept = Secret(json.dumps({"code_verifier": verifier.reveal(), "nonce": nonce}))
+        request = AuthorizationRequest(
+            id=request_id,
+            state_hash=token_hash(state),
+            browser_hash=token_hash(browser.reveal()),
+            person_id=person_id,
+            connection_id=existing.id if existing else None,
+            provider=provider.key,
+            purpose=purpose,
+            features=features,
+            scopes=scopes,
+            return_to=return_to,
+            sealed=self.sealer.seal_record(request_id, "authorization_request", kept),
+            created_at=now,
+            expires_at=now + LIFETIME,
+        )
+        start = AuthorizationStart(
+            state=state,
+            nonce=nonce,
+            code_verifier=verifier,
+            redirect_uri=self.redirect_uri(provider.key),
+            scopes=scopes,
+            login_hint=existing.email if existing else None,
+            offline=purpose is Purpose.CONNECT,
+        )
+        # The metadata may have to be fetched for the URL: before the transaction, never inside it.
+        url = provider.authorization_url(start)
+        with self.store.transaction() as tx:
+            tx.authorizations.add(request)
+        return Started(url, browser)
+
+    def _own(self, person_id: UUID, connection_id: UUID | None) -> Connection | None:
+        if connection_id is None:
+            return None
+        with self.store.reading() as tx:
+            found = tx.connections.get(connection_id)
+        if found is None or found.person_id != person_id:
+            raise UnknownConnection()
+        return found
+
+    def _take(self, callback: Callback) -> AuthorizationRequest:
+        """Check the callback against its request, then use the request up.
+
+        The checks run first on a look: a stranger's browser must not be able to burn somebody's request.
+        """
+        state_hash = token_hash(callback.state)
+        browser_hash = token_hash(callback.browser_token.reveal()) if callback.browser_token else None
+        with self.store.transaction() as tx:
+            request = tx.authorizations.peek(state_hash)
+            if request is not None:
+                check_callback(request, callback, browser_hash, self.clock())
+            taken = tx.authorizations.take(state_hash, self.clock())
+        if taken is None:
+            raise StateMismatch("unknown")
+        return taken
+
+    def _identify(self, provider: Provider, answer: TokenAnswer, nonce: str) -> Identity:
+        """Validate the ID token; tokens of an answer that fails it are revoked, not stored."""
+        try:
+            if answer.id_token is None:
+                raise IDTokenInvalid("missing")
+            return provider.identify(answer.id_token, nonce=nonce, access_token=answer.access_token)
+        except IDTokenInvalid:
+            doomed = answer.refresh_token or answer.access_token
+            if doomed is not None:
+                provider.revoke(doomed)
+            raise
+
+    def _sign_in(self, request: AuthorizationRequest, identity: Identity) -> SignedIn:
+        with self.store.transaction() as tx:
+            person = tx.people.sign_in(request.provider, identity, self.clock())
+            token = self.sessions.start(tx, person.id)
+            tx.audit.event("signed_in", self.clock(), person_id=person.id, detail={"provider": request.provider})
+        return SignedIn(person, token, request.return_to)
+
+    def _connect(
+        self, request: AuthorizationRequest, provider: Provider, answer: TokenAnswer, identity: Identity
+    ) -> Connected:
+        stored = self.grants.store_consent(request, provider, answer, identity)
+        connection = stored.connection
+        return Connected(connection, stored.is_new, connection.declined(), request.return_to)
+
+
+def _refusal(callback: Callback) -> Exception:
+    """Return the error for an answer without a code."""
+    detail = callback.error_detail or ""
+    if any(code in detail for code in _ADMIN_CODES) or callback.error == "admin_policy_enforced":
+        return AdminApprovalRequired()
+    if callback.error in {"access_denied", "consent_required", "interaction_required", "login_required"}:
+        return ConsentDenied()
+    return ProviderRejected(_known(callback.error))
+
+
+def _known(error: str | None) -> str:
+    """Return an error code only if it looks like one: what comes in a query is never trusted as text."""
+    return error if error and len(error) < 64 and error.replace("_", "").isalnum() else "unreadable_error"
