@@ -24,8 +24,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.certs import where as packaged_ca_bundle
 from requests.structures import CaseInsensitiveDict
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import DecodeError, HTTPError
 from urllib3.response import BaseHTTPResponse
 
@@ -74,7 +74,7 @@ class Reply:
         return f"Reply(status={self.status}, bytes={len(self.body)})"
 
     def retry_after_s(self) -> float | None:
-        """Return the seconds of ``Retry-After``, given as seconds or as a date (RFC 9110 10.2.3); null when unusable."""
+        """Return ``Retry-After`` in seconds, also when it came as a date (RFC 9110 10.2.3); null when unusable."""
         value = self.headers.get("Retry-After", "").strip()
         if value.isascii() and value.isdigit():
             return float(value[:9])
@@ -200,7 +200,7 @@ class OutboundClient:
     def _connections(self) -> HTTPAdapter:
         with self._lock:
             if self._adapter is None or self._adapter_pid != os.getpid():
-                context = ssl.create_default_context(cafile=str(self._ca_bundle or packaged_ca_bundle()))
+                context = ssl.create_default_context(cafile=str(self._ca_bundle or DEFAULT_CA_BUNDLE_PATH))
                 self._adapter, self._adapter_pid = GuardedAdapter(context), os.getpid()
             return self._adapter
 

@@ -10,12 +10,13 @@ import ssl
 from collections.abc import Iterator
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 
-from requests.exceptions import ConnectTimeout
+from requests.exceptions import ConnectTimeout, InvalidURL, Timeout
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
     InvalidChunkLength,
     NewConnectionError,
+    ReadTimeoutError,
 )
 from urllib3.exceptions import IncompleteRead as URLLibIncompleteRead
 from urllib3.exceptions import SSLError as URLLibSSLError
@@ -24,6 +25,7 @@ NEVER_SENT = frozenset({"dns", "connect", "tls", "address_refused"})
 """Codes that prove the provider has not seen the request, so that nothing can have been lost."""
 
 _BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
+    (InvalidURL, "address_refused"),
     # The order matters: several of these types inherit from ones further down.
     (ConnectTimeout, "connect"),
     (ConnectTimeoutError, "connect"),
@@ -31,6 +33,8 @@ _BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
     (ssl.SSLError, "tls"),
     (URLLibSSLError, "tls"),
     (TimeoutError, "timeout"),
+    (ReadTimeoutError, "timeout"),
+    (Timeout, "timeout"),
     (RemoteDisconnected, "reset"),
     (ConnectionError, "reset"),
     (IncompleteRead, "truncated"),
