@@ -76,6 +76,9 @@ class CalendarStore(Protocol):
     def of_person(self, person_id: UUID) -> tuple[CalendarRow, ...]:
         """Return the calendars of all of a person's connections."""
 
+    def get(self, calendar_id: UUID) -> CalendarRow | None:
+        """Return one calendar that is not removed."""
+
     def merge_list(self, connection_id: UUID, calendars: Sequence[RemoteCalendar], now: datetime) -> tuple[UUID, ...]:
         """Bring the stored list in line with the provider's; returns the ids that are new.
 
@@ -136,6 +139,7 @@ class ChannelRow:
     calendar_id: UUID
     connection_id: UUID
     provider: str
+    provider_kind: str
     calendar_provider_id: str
     state: str
     """``creating``, ``active`` or ``stopping``."""
@@ -180,3 +184,9 @@ class ChannelStore(Protocol):
 
     def delete(self, channel_id: UUID) -> None:
         """Forget a channel."""
+
+    def any_creating(self, kind: str) -> bool:
+        """Return whether a channel at a provider of ``kind`` is being made now."""
+
+    def due_now(self, calendar_id: UUID) -> None:
+        """Make the calendar's channel due for renewal, or for a new one."""

@@ -1,0 +1,61 @@
+"""Read a connection's calendar list and bring the stored one in line with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from app.domain.connections import reads_calendars
+from app.domain.errors import AccessTokenRejected, UnknownConnection
+from app.domain.secret import Secret
+from app.ports import CalendarProvider, Clock, Nudge, Providers, RemoteCalendar, Spread, Store
+from app.services.access_tokens import AccessTokens
+
+LIST_INTERVAL = timedelta(minutes=15)
+"""Calendars are seldom made or removed; providers do not push their list to us."""
+
+
+@dataclass(frozen=True)
+class CalendarLists:
+    """Keeps the list of calendars of each connection."""
+
+    store: Store
+    providers: Providers
+    access_tokens: AccessTokens
+    nudge: Nudge
+    clock: Clock
+    spread: Spread
+
+    def read(self, connection_id: UUID) -> int:
+        """Read the list and return how many calendars are new; each of those is due at once.
+
+        Raises what ``AccessTokens.get`` and the provider raise; the claim then makes it due again later.
+        """
+        with self.store.reading() as tx:
+            connection = tx.connections.get(connection_id)
+        if connection is None:
+            raise UnknownConnection()
+        calendars = self.providers.get(connection.provider).calendars
+        if calendars is None or not reads_calendars(connection.features()):
+            remote: tuple[RemoteCalendar, ...] = ()
+        else:
+            remote = self._fetch(connection_id, calendars)
+        now = self.clock()
+        with self.store.transaction() as tx:
+            new = tx.calendars.merge_list(connection_id, remote, now)
+            tx.connections.calendars_listed(connection_id, now, now + LIST_INTERVAL * (0.75 + 0.5 * self.spread()))
+        for calendar_id in new:
+            self.nudge.sync_calendar(calendar_id)
+        return len(new)
+
+    def _fetch(self, connection_id: UUID, calendars: CalendarProvider) -> tuple[RemoteCalendar, ...]:
+        """Fetch the list; a rejected token is renewed once."""
+        token = self.access_tokens.get(connection_id).token
+        try:
+            return calendars.list_calendars(token)
+        except AccessTokenRejected:
+            return calendars.list_calendars(self._renewed(connection_id, token))
+
+    def _renewed(self, connection_id: UUID, rejected: Secret) -> Secret:
+        return self.access_tokens.get(connection_id, rejected_sha256=rejected.sha256()).token

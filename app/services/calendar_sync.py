@@ -1,0 +1,241 @@
+"""Sync one calendar: lease, fetch pages with no transaction open, apply everything in one transaction.
+
+The dirty counter decides: ``requested`` is raised by notifications, timers and people, a run stores the value
+it saw as ``completed``. Duplicate tasks are harmless, a lost one costs a poll interval.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID
+
+from app.domain.calendars import (
+    ChangePage,
+    EventKind,
+    EventStatus,
+    Occurrence,
+    RemoteEvent,
+    Series,
+    Window,
+)
+from app.domain.errors import (
+    AccessTokenRejected,
+    CalendarGone,
+    CursorExpired,
+    LatchkeyError,
+    ProviderThrottled,
+    UnknownCalendar,
+)
+from app.domain.recurrence import expand, single_occurrence, standalone
+from app.domain.tokens import retry_delay_s
+from app.ports import AppliedChanges, CalendarProvider, CalendarRow, Clock, Providers, Spread, Store, SyncRun
+from app.services.access_tokens import AccessTokens
+
+LEASE_S = 900.0
+"""Above the longest first read we allow ourselves; a crash costs one lease, not data."""
+
+WINDOW_SLACK = timedelta(days=30)
+"""The window rolls by a full pass when its far end has come this much too near."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """How far and how often."""
+
+    past: timedelta = timedelta(days=31)
+    future: timedelta = timedelta(days=396)
+    poll_interval: timedelta = timedelta(minutes=5)
+    """Push makes changes visible sooner; polling closes every gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOutcome:
+    """What one run did."""
+
+    events: int
+    removed: int
+    occurrences: int
+    full: bool
+    again: bool
+    """More was requested meanwhile: run once more."""
+
+
+@dataclass(frozen=True)
+class CalendarSync:
+    """Keeps stored calendars equal to the provider's."""
+
+    store: Store
+    providers: Providers
+    access_tokens: AccessTokens
+    clock: Clock
+    spread: Spread
+    settings: SyncSettings
+    owner: Callable[[], str] = lambda: f"{socket.gethostname()}:{os.getpid()}"
+
+    def sync(self, calendar_id: UUID) -> SyncOutcome | None:
+        """Run one sync; null when somebody else is at it, or it is nobody's any more.
+
+        Raises leaves of ``ProviderError`` after the state has been written down: the next attempt is a row.
+        """
+        with self.store.transaction() as tx:
+            run = tx.calendars.lease(calendar_id, self.owner(), LEASE_S)
+        if run is None:
+            return None
+        try:
+            return self._run(run)
+        except CursorExpired as error:
+            self._finish(run, error, drop_cursor=True)
+            raise
+        except LatchkeyError as error:
+            self._finish(run, error, drop_cursor=False)
+            raise
+
+    def request(self, calendar_id: UUID) -> None:
+        """Mark a calendar dirty and due now."""
+        with self.store.transaction() as tx:
+            tx.calendars.request_sync(calendar_id, self.clock())
+
+    def _run(self, run: SyncRun) -> SyncOutcome:
+        calendars = self.providers.get(run.calendar.provider).calendars
+        if calendars is None:
+            raise UnknownCalendar()
+        window, full = self._window(run)
+        pages = self._fetch(run, calendars, None if full else run.cursor, window)
+        changes = self._changes(run.calendar, calendars, pages, window, full)
+        now = self.clock()
+        with self.store.transaction() as tx:
+            applied = tx.calendars.apply(run, self.owner(), changes, now)
+        if not applied:
+            raise CursorExpired("another run was quicker")
+        again = self._finish(run, None, drop_cursor=False)
+        occurrences = sum(len(found) for _, found in changes.series)
+        return SyncOutcome(len(changes.events), len(changes.removed), occurrences, full, again)
+
+    def _window(self, run: SyncRun) -> tuple[Window, bool]:
+        """Return the window to sync, and whether a full pass is needed for it."""
+        now = self.clock()
+        wanted = Window(now - self.settings.past, now + self.settings.future)
+        if run.cursor is None or run.window is None or run.window.end < wanted.end - WINDOW_SLACK:
+            return wanted, True
+        return run.window, False
+
+    def _fetch(
+        self, run: SyncRun, calendars: CalendarProvider, cursor: str | None, window: Window
+    ) -> tuple[ChangePage, ...]:
+        """Fetch all pages; a rejected token is renewed once and the round starts over."""
+        connection_id = run.calendar.connection_id
+        token = self.access_tokens.get(connection_id).token
+        try:
+            return tuple(calendars.changes(token, run.calendar.provider_id, cursor, window))
+        except AccessTokenRejected:
+            fresh = self.access_tokens.get(connection_id, rejected_sha256=token.sha256()).token
+            return tuple(calendars.changes(fresh, run.calendar.provider_id, cursor, window))
+
+    def _changes(
+        self,
+        calendar: CalendarRow,
+        calendars: CalendarProvider,
+        pages: tuple[ChangePage, ...],
+        window: Window,
+        full: bool,
+    ) -> AppliedChanges:
+        cursor = pages[-1].cursor if pages else None
+        if cursor is None:
+            raise CursorExpired("the last page had no cursor")
+        events, removed = merge_pages(pages)
+        series = dict(self._expanded(calendar, calendars, events, removed, window, full))
+        for page in pages:
+            series.update({found.series_id: found.occurrences for found in page.series})
+        return AppliedChanges(tuple(events.values()), removed, tuple(series.items()), cursor, window, full)
+
+    def _expanded(
+        self,
+        calendar: CalendarRow,
+        calendars: CalendarProvider,
+        events: dict[str, RemoteEvent],
+        removed: tuple[str, ...],
+        window: Window,
+        full: bool,
+    ) -> Iterable[tuple[str, tuple[Occurrence, ...]]]:
+        """Yield the occurrences of everything this round touched that is ours to expand."""
+        for event in events.values():
+            if event.kind is EventKind.SINGLE:
+                yield event.provider_id, single_occurrence(event, window)
+        if calendars.expands_series:
+            return
+        touched = {e.series_id or e.provider_id for e in events.values() if e.kind is not EventKind.SINGLE}
+        stored: tuple[Series, ...] = ()
+        with self.store.reading() as tx:
+            lost = tx.calendars.series_of(calendar.id, removed)
+            touched |= set(lost.values())
+            if not full:
+                stored = tx.calendars.series(calendar.id, tuple(touched))
+        yield from expand_touched(touched, stored, events, removed, window)
+
+    def _finish(self, run: SyncRun, error: LatchkeyError | None, *, drop_cursor: bool) -> bool:
+        now = self.clock()
+        delay = self.settings.poll_interval * (0.75 + 0.5 * self.spread())
+        if error is not None and not isinstance(error, CalendarGone):
+            delay = timedelta(seconds=retry_delay_s(0 if drop_cursor else 4, self.spread()))
+        if isinstance(error, ProviderThrottled) and error.retry_after_s is not None:
+            delay = max(delay, timedelta(seconds=error.retry_after_s))
+        with self.store.transaction() as tx:
+            return tx.calendars.finish(
+                run, self.owner(), next_at=now + delay, error=error.code if error else None,
+                drop_cursor=drop_cursor, now=now,
+            )  # fmt: skip
+
+
+def merge_pages(pages: tuple[ChangePage, ...]) -> tuple[dict[str, RemoteEvent], tuple[str, ...]]:
+    """Return the last word on every id: events by provider id, and ids that are gone."""
+    events: dict[str, RemoteEvent] = {}
+    removed: dict[str, None] = {}
+    for page in pages:
+        for provider_id in page.removed:
+            events.pop(provider_id, None)
+            removed[provider_id] = None
+        for event in page.events:
+            removed.pop(event.provider_id, None)
+            events[event.provider_id] = event
+    return events, tuple(removed)
+
+
+def expand_touched(
+    touched: set[str],
+    stored: tuple[Series, ...],
+    events: dict[str, RemoteEvent],
+    removed: tuple[str, ...],
+    window: Window,
+) -> Iterable[tuple[str, tuple[Occurrence, ...]]]:
+    """Yield the new full set of occurrences of every touched series.
+
+    The incoming items win over the stored ones; a stored exception that came back as a bare tombstone is a
+    cancelled instance; exceptions without a master stand alone; a removed master takes its series along.
+    """
+    masters = {s.master.provider_id: s.master for s in stored}
+    gone = set(removed)
+    exceptions = {
+        e.provider_id: replace(e, status=EventStatus.CANCELLED) if e.provider_id in gone else e
+        for s in stored
+        for e in s.exceptions
+    }
+    for event in events.values():
+        if event.kind is EventKind.MASTER:
+            masters[event.provider_id] = event
+        elif event.kind is EventKind.EXCEPTION:
+            exceptions[event.provider_id] = event
+    by_series: dict[str, list[RemoteEvent]] = {}
+    for exception in exceptions.values():
+        if exception.series_id is not None:
+            by_series.setdefault(exception.series_id, []).append(exception)
+    for series_id in touched - gone:
+        own = tuple(by_series.get(series_id, ()))
+        master = masters.get(series_id)
+        if master is None:
+            yield series_id, tuple(found for e in own for found in standalone(e, window))
+        else:
+            yield series_id, expand(Series(master, own), window)

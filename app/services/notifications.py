@@ -1,0 +1,90 @@
+"""Provider notifications: check that they are genuine, mark the calendar dirty, say so to a worker.
+
+A notification is a hint. Forged, doubled, late or reordered ones change nothing but timing.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.ports import ChannelRow, Clock, Nudge, Sealer, Store
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNotification:
+    """One element of a Graph notification's ``value``."""
+
+    subscription_id: str
+    client_state: str
+    lifecycle_event: str | None
+    """``reauthorizationRequired``, ``subscriptionRemoved``, ``missed``, or null for a change."""
+
+
+@dataclass(frozen=True)
+class Notifications:
+    """Takes notifications from the hooks."""
+
+    store: Store
+    sealer: Sealer
+    nudge: Nudge
+    clock: Clock
+
+    def google(self, channel_id: str, token: str, resource_id: str, message_number: int | None, state: str) -> bool:
+        """Take one Google notification; false when it is not genuine (answer 404: Google will not repeat it)."""
+        row = self._google_channel(channel_id)
+        if row is None or not self._genuine(row, token):
+            return False
+        if row.channel is not None and row.channel.resource_id not in (None, resource_id):
+            return False
+        self._mark(row, message_number, changed=state != "sync")
+        return True
+
+    def graph(self, items: Sequence[GraphNotification]) -> int:
+        """Take the elements of one Graph notification; returns how many were genuine."""
+        genuine = 0
+        for item in items:
+            with self.store.reading() as tx:
+                row = tx.channels.by_provider_id(item.subscription_id)
+            if row is None or row.provider_kind != "microsoft" or not self._genuine(row, item.client_state):
+                continue
+            genuine += 1
+            self._mark(row, None, changed=True)
+            if item.lifecycle_event in {"reauthorizationRequired", "subscriptionRemoved"}:
+                self._reopen(row, gone=item.lifecycle_event == "subscriptionRemoved")
+        return genuine
+
+    def expects_validation(self) -> bool:
+        """Return whether a subscription of ours is being made now: only then is a validation request expected."""
+        with self.store.reading() as tx:
+            return tx.channels.any_creating("microsoft")
+
+    def _google_channel(self, channel_id: str) -> ChannelRow | None:
+        try:
+            key = UUID(channel_id)
+        except ValueError:
+            return None
+        with self.store.reading() as tx:
+            row = tx.channels.get(key)
+        return row if row is not None and row.provider_kind == "google" else None
+
+    def _genuine(self, row: ChannelRow, token: str) -> bool:
+        return hmac.compare_digest(self.sealer.keyed_hash("channel_token", token), row.token_hash)
+
+    def _mark(self, row: ChannelRow, message_number: int | None, *, changed: bool) -> None:
+        now = self.clock()
+        with self.store.transaction() as tx:
+            tx.channels.seen(row.id, message_number, now)
+            if changed:
+                tx.calendars.request_sync(row.calendar_id, now)
+        if changed:
+            self.nudge.sync_calendar(row.calendar_id)
+
+    def _reopen(self, row: ChannelRow, *, gone: bool) -> None:
+        with self.store.transaction() as tx:
+            if gone:
+                tx.channels.delete(row.id)
+            tx.channels.due_now(row.calendar_id)
+        self.nudge.open_channel(row.calendar_id)

@@ -1,0 +1,128 @@
+"""The hand-out: one provider access token for one service, under policy, written down (RFC 8693)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from app.domain.connections import Connection, Status
+from app.domain.errors import (
+    LatchkeyError,
+    NotAllowed,
+    ReconnectRequired,
+    ScopesMissing,
+    UnknownConnection,
+)
+from app.domain.features import Feature, granted_features, missing_scopes
+from app.domain.people import Service
+from app.domain.tokens import AccessToken
+from app.ports import Clock, HandOut, Sealer, Store
+from app.services.access_tokens import AccessTokens
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRequest:
+    """What a service asks for."""
+
+    connection_id: UUID
+    audience: str | None
+    """Provider key the service expects; null when it does not care."""
+    scopes: tuple[str, ...]
+    features: tuple[Feature, ...]
+    purpose: str | None
+    min_validity_s: int
+    rejected_token_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """A released token."""
+
+    hand_out_id: UUID
+    token: AccessToken
+    connection: Connection
+
+
+@dataclass(frozen=True)
+class TokenExchange:
+    """Decides, fetches, writes down, releases: in this order."""
+
+    store: Store
+    access_tokens: AccessTokens
+    sealer: Sealer
+    clock: Clock
+
+    def exchange(self, service: Service, request: ExchangeRequest) -> Exchanged:
+        """Return a token for the service, or say why not.
+
+        Raises ``UnknownConnection`` (does not exist, or is none of the service's business: the same answer),
+        ``NotAllowed``, ``ScopesMissing``, ``ReconnectRequired`` and what ``AccessTokens.get`` raises.
+        """
+        connection = self._connection(service, request)
+        try:
+            self._judge(service, connection, request)
+            token = self.access_tokens.get(
+                connection.id, request.min_validity_s, request.rejected_token_sha256
+            )
+        except LatchkeyError as error:
+            self._write(service, connection, request, None, error.code)
+            raise
+        return Exchanged(self._write(service, connection, request, token, None), token, connection)
+
+    def _connection(self, service: Service, request: ExchangeRequest) -> Connection:
+        """Return the connection if any policy reaches it; a stranger's and a missing one look alike."""
+        with self.store.reading() as tx:
+            found = tx.connections.get(request.connection_id)
+            if found is None or found.status is Status.DISCONNECTED:
+                raise UnknownConnection()
+            allowed = tx.services.allowed_features(service.id, found.provider, self.clock())
+        if not allowed or request.audience not in (None, found.provider):
+            raise UnknownConnection()
+        return found
+
+    def _judge(self, service: Service, connection: Connection, request: ExchangeRequest) -> None:
+        if connection.status is Status.NEEDS_RECONNECT and connection.reason is not None:
+            raise ReconnectRequired(connection.reason)
+        with self.store.reading() as tx:
+            allowed = tx.services.allowed_features(service.id, connection.provider, self.clock())
+        # The token carries everything that was granted, so everything granted must be allowed.
+        granted = granted_features(connection.kind, connection.granted_scopes)
+        if not set(request.features) <= allowed or not granted - {Feature.IDENTITY} <= _widened(allowed):
+            raise NotAllowed("features")
+        lacking = [s for f in request.features for s in missing_scopes(connection.kind, f, connection.granted_scopes)]
+        lacking += [s for s in request.scopes if s not in connection.granted_scopes]
+        if lacking:
+            raise ScopesMissing(lacking)
+
+    def _write(
+        self,
+        service: Service,
+        connection: Connection,
+        request: ExchangeRequest,
+        token: AccessToken | None,
+        reason: str | None,
+    ) -> UUID:
+        """Write the decision down; a token leaves only after this is committed."""
+        entry = HandOut(
+            id=uuid4(),
+            service_id=service.id,
+            connection_id=connection.id,
+            person_id=connection.person_id,
+            purpose=request.purpose,
+            features=tuple(request.features),
+            scopes=request.scopes or (token.scopes if token else ()),
+            decision="released" if token else "denied",
+            reason=reason,
+            token_fingerprint=self.sealer.keyed_hash("hand_out", token.token.reveal()) if token else None,
+            at=self.clock(),
+        )
+        with self.store.transaction() as tx:
+            tx.audit.hand_out(entry)
+        return entry.id
+
+
+def _widened(allowed: frozenset[Feature]) -> frozenset[Feature]:
+    """Return ``allowed`` with the smaller features a larger one includes."""
+    order = (Feature.CALENDAR_FREEBUSY, Feature.CALENDAR_READ, Feature.CALENDAR_WRITE)
+    reach = max((order.index(f) for f in allowed if f in order), default=-1)
+    return allowed | frozenset(order[: reach + 1])
