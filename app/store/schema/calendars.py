@@ -1,0 +1,174 @@
+"""Tables of calendars, their sync state, events, occurrences and push channels."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from app.domain.calendars import Busy, EventKind, EventStatus
+from app.store.schema.metadata import FOREIGN_ID, MOMENT, metadata, one_of
+
+calendars = Table(
+    "calendars",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("connection_id", Uuid, ForeignKey("connections.id", ondelete="CASCADE"), nullable=False),
+    Column("provider_id", FOREIGN_ID, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("time_zone", Text),
+    Column("access_role", Text, nullable=False),
+    Column("is_primary", Boolean, nullable=False),
+    Column("color", Text),
+    Column("created_at", MOMENT, nullable=False),
+    # Kept as a row when it vanishes from the list, so that its channels can still be stopped.
+    Column("removed_at", MOMENT),
+    UniqueConstraint("connection_id", "provider_id"),
+    one_of("access_role", ("free_busy", "reader", "writer", "owner"), "access_role"),
+)
+
+sync_states = Table(
+    "sync_states",
+    metadata,
+    Column("calendar_id", Uuid, ForeignKey("calendars.id", ondelete="CASCADE"), primary_key=True),
+    Column("cursor", Text),
+    Column("cursor_version", BigInteger, nullable=False, server_default="0"),
+    Column("window_start", MOMENT),
+    Column("window_end", MOMENT),
+    # Counts full passes; rows stamped with an older one are swept at the end of a pass.
+    Column("generation", BigInteger, nullable=False, server_default="0"),
+    # Dirty counters: a run commits the count it has seen, so no wish for a run is ever lost.
+    Column("requested", BigInteger, nullable=False, server_default="0"),
+    Column("completed", BigInteger, nullable=False, server_default="0"),
+    Column("due_at", MOMENT, nullable=False),
+    Column("claimed_until", MOMENT),
+    Column("lease_owner", Text),
+    Column("lease_until", MOMENT),
+    Column("last_success_at", MOMENT),
+    Column("last_error", Text),
+    Column("event_count", BigInteger, nullable=False, server_default="0"),
+    # When a push channel should be made or renewed; null when this calendar cannot have one.
+    Column("channel_due_at", MOMENT),
+    CheckConstraint("(cursor IS NULL) = (window_start IS NULL)", name="cursor_has_window"),
+    CheckConstraint("window_end > window_start", name="window"),
+    Index(None, "due_at"),
+    Index(None, "channel_due_at"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("calendar_id", Uuid, ForeignKey("calendars.id", ondelete="CASCADE"), nullable=False),
+    Column("provider_id", FOREIGN_ID, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("series_id", FOREIGN_ID),
+    Column("recurrence_id", FOREIGN_ID),
+    Column("all_day", Boolean, nullable=False),
+    Column("start_at", MOMENT),
+    Column("end_at", MOMENT),
+    Column("start_date", Date),
+    Column("end_date", Date),
+    Column("time_zone", Text),
+    Column("time_zone_raw", Text),
+    Column("rules", ARRAY(Text), nullable=False),
+    Column("rules_raw", JSONB(none_as_null=True)),
+    Column("busy", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("privacy", Text, nullable=False),
+    Column("self_response", Text),
+    Column("is_organizer", Boolean, nullable=False),
+    Column("organizer", JSONB(none_as_null=True)),
+    Column("attendees", JSONB, nullable=False),
+    Column("attendees_omitted", Boolean, nullable=False),
+    Column("summary", Text),
+    Column("location", Text),
+    Column("description", Text),
+    Column("html_link", Text),
+    Column("conference_url", Text),
+    Column("ical_uid", FOREIGN_ID),
+    Column("etag", Text),
+    Column("sequence", BigInteger),
+    Column("provider_updated_at", MOMENT),
+    Column("problem", Text),
+    # SHA-256 over everything above: an unchanged event is not written again.
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("first_seen_at", MOMENT, nullable=False),
+    Column("changed_at", MOMENT, nullable=False),
+    PrimaryKeyConstraint("calendar_id", "provider_id"),
+    one_of("kind", EventKind, "kind"),
+    one_of("status", EventStatus, "status"),
+    one_of("busy", Busy, "busy"),
+    CheckConstraint("end_at >= start_at", name="times"),
+    CheckConstraint("end_date > start_date", name="dates"),
+    CheckConstraint("kind <> 'exception' OR series_id IS NOT NULL", name="series"),
+    Index(None, "calendar_id", "series_id", postgresql_where=text("series_id IS NOT NULL")),
+)
+
+_IS_LONG = "end_at - start_at > interval '31 days'"
+
+occurrences = Table(
+    "occurrences",
+    metadata,
+    Column("calendar_id", Uuid, ForeignKey("calendars.id", ondelete="CASCADE"), nullable=False),
+    Column("series_id", FOREIGN_ID, nullable=False),
+    Column("recurrence_id", FOREIGN_ID, nullable=False),
+    Column("source_id", FOREIGN_ID, nullable=False),
+    # Copied from the connection so that one index answers "this person, this week".
+    Column("person_id", Uuid, nullable=False),
+    Column("all_day", Boolean, nullable=False),
+    Column("start_at", MOMENT),
+    Column("end_at", MOMENT),
+    Column("start_date", Date),
+    Column("end_date", Date),
+    Column("busy", Text, nullable=False),
+    PrimaryKeyConstraint("calendar_id", "series_id", "recurrence_id"),
+    one_of("busy", Busy, "busy"),
+    CheckConstraint(
+        "CASE WHEN all_day THEN start_date IS NOT NULL AND end_date > start_date"
+        " AND start_at IS NULL AND end_at IS NULL"
+        " ELSE start_at IS NOT NULL AND end_at >= start_at AND start_date IS NULL AND end_date IS NULL END",
+        name="times",
+    ),
+    Index(None, "person_id", "start_at", postgresql_include=["end_at"], postgresql_where=text("NOT all_day")),
+    Index(None, "person_id", "start_date", postgresql_where=text("all_day")),
+    # The few events longer than 31 days would otherwise force every look to start at the beginning of time.
+    Index("ix_occurrences_long", "person_id", "start_at", postgresql_where=text(f"NOT all_day AND {_IS_LONG}")),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("calendar_id", Uuid, ForeignKey("calendars.id", ondelete="CASCADE"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("provider_channel_id", FOREIGN_ID),
+    Column("resource_id", Text),
+    Column("expires_at", MOMENT),
+    Column("token_hash", LargeBinary, nullable=False),
+    Column("message_number", BigInteger),
+    Column("last_seen_at", MOMENT),
+    Column("created_at", MOMENT, nullable=False),
+    UniqueConstraint("provider_channel_id"),
+    one_of("state", ("creating", "active", "stopping"), "state"),
+    CheckConstraint(
+        "state = 'creating' OR (provider_channel_id IS NOT NULL AND expires_at IS NOT NULL)", name="described"
+    ),
+    Index(None, "calendar_id"),
+    Index(None, "created_at", postgresql_where=text("state = 'stopping'")),
+)

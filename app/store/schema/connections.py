@@ -1,0 +1,122 @@
+"""Tables of connections and of everything that keeps their tokens."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from app.domain.connections import Reason, Status
+from app.store.schema.metadata import FOREIGN_ID, MOMENT, metadata, one_of
+
+_ACTIVE = text("status = 'active'")
+
+connections = Table(
+    "connections",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("person_id", Uuid, ForeignKey("people.id", ondelete="CASCADE"), nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("issuer", FOREIGN_ID, nullable=False),
+    Column("subject", FOREIGN_ID, nullable=False),
+    Column("tenant", Text),
+    Column("email", Text),
+    Column("display_name", Text),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("status_since", MOMENT, nullable=False),
+    Column("requested_features", ARRAY(Text), nullable=False),
+    Column("granted_scopes", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("created_at", MOMENT, nullable=False),
+    # The pointer, and what readers need of the generation it points at.
+    Column("generation", BigInteger, nullable=False, server_default="0"),
+    Column("access_expires_at", MOMENT),
+    Column("last_refreshed_at", MOMENT),
+    # Counts reserved numbers and is never set back, so that no two answers ever share one.
+    Column("last_generation", BigInteger, nullable=False, server_default="0"),
+    # The refresh lease. Whoever raises the epoch fences everybody before.
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+    Column("lease_owner", Text),
+    Column("lease_until", MOMENT),
+    Column("refresh_due_at", MOMENT),
+    Column("refresh_claimed_until", MOMENT),
+    Column("next_attempt_at", MOMENT),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("suspected_since", MOMENT),
+    Column("calendars_listed_at", MOMENT),
+    Column("calendar_list_due_at", MOMENT),
+    Column("calendar_list_claimed_until", MOMENT),
+    UniqueConstraint("person_id", "provider", "issuer", "subject"),
+    one_of("kind", ("google", "microsoft", "oidc"), "kind"),
+    one_of("status", Status, "status"),
+    one_of("reason", Reason, "reason"),
+    CheckConstraint("(status = 'needs_reconnect') = (reason IS NOT NULL)", name="reason_given"),
+    CheckConstraint("generation <= last_generation", name="generation_reserved"),
+    Index(None, "refresh_due_at", postgresql_where=_ACTIVE),
+    Index(None, "calendar_list_due_at", postgresql_where=_ACTIVE),
+)
+
+data_keys = Table(
+    "data_keys",
+    metadata,
+    Column("connection_id", Uuid, ForeignKey("connections.id", ondelete="CASCADE"), primary_key=True),
+    # Deleting this row makes every copy of the connection's tokens unreadable, backups included.
+    Column("wrapped_key", LargeBinary, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
+)
+
+token_generations = Table(
+    "token_generations",
+    metadata,
+    Column("connection_id", Uuid, ForeignKey("connections.id", ondelete="CASCADE"), nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("parent", BigInteger, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("sealed_access", LargeBinary),
+    Column("sealed_refresh", LargeBinary),
+    # Where the refresh token in use was stored: this generation, or an older one that was carried over.
+    Column("refresh_generation", BigInteger),
+    Column("scopes", ARRAY(Text)),
+    Column("issued_at", MOMENT, nullable=False),
+    Column("access_expires_at", MOMENT, nullable=False),
+    Column("refresh_due_at", MOMENT, nullable=False),
+    Column("refresh_expires_at", MOMENT),
+    Column("stored_at", MOMENT, nullable=False, server_default=text("clock_timestamp()")),
+    PrimaryKeyConstraint("connection_id", "generation"),
+    one_of("origin", ("consent", "refresh"), "origin"),
+    CheckConstraint("generation > 0 AND parent < generation", name="generation"),
+)
+
+refresh_attempts = Table(
+    "refresh_attempts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("connection_id", Uuid, ForeignKey("connections.id", ondelete="CASCADE"), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("parent", BigInteger, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("started_at", MOMENT, nullable=False, server_default=text("clock_timestamp()")),
+    Column("finished_at", MOMENT),
+    # Null while the call may still be in flight.
+    Column("outcome", Text),
+    Column("error_code", Text),
+    UniqueConstraint("connection_id", "epoch"),
+    one_of("outcome", ("stored", "refused", "failed", "ambiguous"), "outcome"),
+    CheckConstraint("(outcome IS NULL) = (finished_at IS NULL)", name="finished"),
+)
