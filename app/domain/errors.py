@@ -15,7 +15,7 @@
      │   ├─ InvalidGrant  AccessTokenRejected
      │   └─ CursorExpired  CalendarGone  PushNotSupported
      ├─ RefreshInProgress  ValidityUnattainable
-     ├─ StoreUnavailable
+     ├─ StoreUnavailable  StoreConflict
      └─ CipherError
 
 Two tables turn a leaf into an outcome: ``app/web/errors.py`` (HTTP) and ``workers/failures.py`` (retries).
@@ -238,6 +238,21 @@ class StoreUnavailable(LatchkeyError):
     """The database does not answer; nothing was changed."""
 
     code = "store_unavailable"
+
+
+class StoreConflict(LatchkeyError):
+    """Somebody else stored the same thing a moment before; read again, then decide anew."""
+
+    code = "store_conflict"
+
+
+class Unrepresentable(LatchkeyError):
+    """A series cannot be expanded; ``detail`` is a stable code for ``RemoteEvent.problem``.
+
+    It concerns that one series only: store the problem, show no occurrences of it, go on with the rest.
+    """
+
+    code = "unrepresentable"
 
 
 class CipherError(LatchkeyError):

@@ -80,9 +80,10 @@ class CalendarStore(Protocol):
         """Return one calendar that is not removed."""
 
     def merge_list(self, connection_id: UUID, calendars: Sequence[RemoteCalendar], now: datetime) -> tuple[UUID, ...]:
-        """Bring the stored list in line with the provider's; returns the ids that are new.
+        """Bring the stored list in line with the provider's whole list; returns the ids to sync for the first time.
 
-        Calendars that vanished lose their events; readable ones get a sync state that is due now.
+        Calendars that vanished, or that show no more than free and busy, lose their events; readable ones get
+        a sync state that is due now. Does nothing for a disconnected connection.
         """
 
     def request_sync(self, calendar_id: UUID, due_at: datetime) -> None:
@@ -109,10 +110,16 @@ class CalendarStore(Protocol):
     def finish(
         self, run: SyncRun, owner: str, *, next_at: datetime, error: str | None, drop_cursor: bool, now: datetime
     ) -> bool:
-        """Give the lease back; returns whether more was requested meanwhile (then it is due again at once)."""
+        """Give the lease back; returns whether more was requested meanwhile (then it is due again at once).
+
+        After an ``error`` it is due at ``next_at`` in any case: a failing provider is not hurried.
+        """
 
     def agenda(self, person_id: UUID, window: Window, limit: int) -> tuple[AgendaItem, ...]:
-        """Return a person's occurrences in the window across accounts, in order of time."""
+        """Return a person's occurrences in the window across accounts, in order of time.
+
+        All-day items count by the dates the window covers in the person's own zone.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ class StoredTokens:
     """Until when automatic refreshes hold back after a failure; null when they need not."""
     suspected_since: datetime | None
     """When the provider first said ``invalid_grant`` for this generation; null otherwise."""
+    failures: int = 0
+    """Refresh attempts that failed in a row, for the length of the next back-off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class ConnectionStore(Protocol):
         wrapped_key: bytes,
         now: datetime,
     ) -> None:
-        """Store a new connection with its data key."""
+        """Store a new connection with its data key; raises ``StoreConflict`` when the person has this account."""
 
     def revive(
         self,
@@ -101,10 +103,13 @@ class ConnectionStore(Protocol):
         wrapped_key: bytes | None,
         now: datetime,
     ) -> None:
-        """Make a connection active again after a consent; ``wrapped_key`` replaces a shredded data key."""
+        """Make a connection active again after a consent.
+
+        ``wrapped_key`` replaces a shredded data key; a key that is there stays, so read it back before sealing.
+        """
 
     def mark_needs_reconnect(self, connection_id: UUID, generation: int, reason: Reason, now: datetime) -> bool:
-        """End the connection's good state if ``generation`` is still current; returns whether it was."""
+        """End an active connection's good state if ``generation`` is still current; returns whether this did it."""
 
     def due_calendar_list(self, connection_id: UUID, at: datetime) -> None:
         """Make reading the calendar list due."""
@@ -123,7 +128,7 @@ class TokenStore(Protocol):
     """Token generations, refresh attempts and the refresh lease."""
 
     def current(self, connection_id: UUID) -> StoredTokens | None:
-        """Return the current generation; null when the connection is unknown."""
+        """Return the current generation; null when the connection is unknown or disconnected."""
 
     def reserve(self, connection_id: UUID) -> tuple[int, int, int]:
         """Return ``(generation, epoch, parent)`` for a token set that a consent brought; takes over any lease."""
@@ -137,7 +142,9 @@ class TokenStore(Protocol):
     def append(self, generation: NewGeneration) -> bool:
         """Append a generation, always; move the pointer if its epoch is still current and say whether it was.
 
-        A moved pointer clears failures and suspicion; a lease of the same epoch is released.
+        A moved pointer clears failures and suspicion; a lease of the same epoch is released. Safe to repeat
+        when it is unknown whether the first time was committed. Only a disconnected connection gets nothing:
+        its data key is gone, so nothing sealed for it can ever be read.
         """
 
     def close_attempt(self, lease: Lease, outcome: str, error_code: str | None, now: datetime) -> None:

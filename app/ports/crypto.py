@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -48,3 +50,19 @@ class Sealer(Protocol):
 
     def keyed_hash(self, purpose: str, value: str) -> bytes:
         """Return HMAC-SHA256 of ``value`` under a key derived for ``purpose``: fingerprints and channel tokens."""
+
+    def key_checks(self) -> Mapping[bytes, bytes]:
+        """Return key id (four bytes) to check value of every key in the ring.
+
+        A check value shows whether two rings mean the same key by an id, and shows nothing else.
+        """
+
+
+class KeyCheckStore(Protocol):
+    """Which keys sealed what is in this database."""
+
+    def all(self) -> Mapping[bytes, bytes]:
+        """Return key id to check value of every key this database has been used with."""
+
+    def add(self, key_id: bytes, check_value: bytes, now: datetime) -> None:
+        """Note a key; an id that is noted already stays as it is."""

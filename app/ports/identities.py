@@ -23,6 +23,9 @@ class PeopleStore(Protocol):
     def get(self, person_id: UUID) -> Person | None:
         """Return one person."""
 
+    def set_time_zone(self, person_id: UUID, time_zone: str) -> None:
+        """Store the zone a person wants times shown in; ``time_zone`` is a checked IANA name."""
+
     def start_session(self, token_hash: bytes, person_id: UUID, now: datetime, expires_at: datetime) -> None:
         """Store a session by the hash of its cookie."""
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from app.ports.calendars import CalendarStore, ChannelStore
 from app.ports.connections import ConnectionStore, TokenStore
+from app.ports.crypto import KeyCheckStore
 from app.ports.identities import AuditStore, AuthorizationStore, PeopleStore, ServiceStore
 
 
@@ -45,6 +46,10 @@ class Transaction(Protocol):
     def audit(self) -> AuditStore:
         """Return the audit log."""
 
+    @property
+    def key_checks(self) -> KeyCheckStore:
+        """Return the check values of the keys in use."""
+
 
 class Store(Protocol):
     """Opens units of work."""
@@ -56,4 +61,4 @@ class Store(Protocol):
         """Open a unit for reads only, each statement on its own (AUTOCOMMIT): no BEGIN, no lock held."""
 
     def ping(self) -> None:
-        """Raise when the database does not answer."""
+        """Raise ``StoreUnavailable`` when the database does not answer."""
