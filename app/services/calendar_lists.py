@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from app.domain.calendars import RemoteCalendar
 from app.domain.connections import reads_calendars
 from app.domain.errors import AccessTokenRejected, UnknownConnection
 from app.domain.secret import Secret
-from app.ports import CalendarProvider, Clock, Nudge, Providers, RemoteCalendar, Spread, Store
+from app.ports import CalendarProvider, Clock, Nudge, Providers, Spread, Store
 from app.services.access_tokens import AccessTokens
 
 LIST_INTERVAL = timedelta(minutes=15)

@@ -1,0 +1,164 @@
+"""Join both sides: build every use case from the configuration, once per process.
+
+Nothing here connects: engines and pools open on first use, after any fork. ``check_surroundings`` is what
+refuses a start.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import redis
+
+from app.config import LoadedConfig, ProviderConfig
+from app.crypto.keyring import Keyring
+from app.crypto.sealing import build_sealer
+from app.domain.errors import ConfigurationError, LatchkeyError
+from app.domain.secret import Secret
+from app.nudge import CeleryNudge, publisher
+from app.ports import Nudge, Providers, Sealer, Store
+from app.providers.http import OutboundClient
+from app.providers.registry import build_providers
+from app.providers.settings import ProviderSettings
+from app.services.access_tokens import AccessTokens
+from app.services.authorization import Authorization
+from app.services.calendar_lists import CalendarLists
+from app.services.calendar_sync import CalendarSync, SyncSettings
+from app.services.channels import Channels
+from app.services.connections import Agenda, Connections
+from app.services.disconnect import Disconnect
+from app.services.due_work import DueWork
+from app.services.grants import Grants
+from app.services.health import Health
+from app.services.notifications import Notifications
+from app.services.service_clients import ServiceClients
+from app.services.sessions import Sessions
+from app.services.token_exchange import TokenExchange
+from app.store.migrating import pending_migrations
+from app.store.postgres import PostgresStore
+
+
+@dataclass(frozen=True)
+class Services:
+    """Every use case, ready to be called by the edges."""
+
+    providers: Providers
+    nudge: Nudge
+    sessions: Sessions
+    authorization: Authorization
+    connections: Connections
+    agenda: Agenda
+    disconnect: Disconnect
+    access_tokens: AccessTokens
+    clients: ServiceClients
+    token_exchange: TokenExchange
+    calendar_lists: CalendarLists
+    calendar_sync: CalendarSync
+    channels: Channels
+    notifications: Notifications
+    due_work: DueWork
+    health: Health
+    csrf_key: bytes
+    """Derived from the key ring: the same in every process, and in none of the databases."""
+
+
+def utc_now() -> datetime:
+    """Return now, aware UTC."""
+    return datetime.now(UTC)
+
+
+def build_services(config: LoadedConfig) -> Services:
+    """Return the use cases of this installation; raises ``ConfigurationError`` for an unusable key ring."""
+    env = config.environment
+    store = PostgresStore(env.database_url)
+    sealer = build_sealer(Keyring.load(env.keyring_file))
+    http = OutboundClient(config.file.routes, env.ca_bundle)
+    settings = [provider_settings(key, table) for key, table in config.file.providers.items()]
+    providers = build_providers(settings, http, env.public_url, utc_now)
+    return assemble(config, store, sealer, providers, CeleryNudge(publisher(env.redis_url)))
+
+
+def assemble(config: LoadedConfig, store: Store, sealer: Sealer, providers: Providers, nudge: Nudge) -> Services:
+    """Return the use cases on the given implementations; every one of them is replaceable."""
+    env, clock, spread = config.environment, utc_now, random.random
+    sessions = Sessions(store, clock)
+    grants = Grants(store, sealer, nudge, clock, spread)
+    tokens = AccessTokens(store, providers, sealer, clock, spread, env.confirm_refusal_after_s)
+    sync = SyncSettings(timedelta(days=env.sync_past_days), timedelta(days=env.sync_future_days), env.poll_interval)
+    channels = Channels(store, providers, tokens, sealer, nudge, clock, spread, env.public_url, env.push_enabled)
+    return Services(
+        providers=providers,
+        nudge=nudge,
+        sessions=sessions,
+        authorization=Authorization(store, providers, sealer, sessions, grants, clock, env.public_url),
+        connections=Connections(store, providers),
+        agenda=Agenda(store),
+        disconnect=Disconnect(store, providers, sealer, channels, clock),
+        access_tokens=tokens,
+        clients=ServiceClients(store, clock),
+        token_exchange=TokenExchange(store, tokens, sealer, clock),
+        calendar_lists=CalendarLists(store, providers, tokens, nudge, clock, spread),
+        calendar_sync=CalendarSync(store, providers, tokens, clock, spread, sync),
+        channels=channels,
+        notifications=Notifications(store, sealer, nudge, clock),
+        due_work=DueWork(store, clock),
+        health=Health(store, broker_check(env.redis_url)),
+        csrf_key=sealer.keyed_hash("csrf", "key"),
+    )
+
+
+def provider_settings(key: str, table: ProviderConfig) -> ProviderSettings:
+    """Return one provider's registration as the adapters want it."""
+    secret = table.secret_text()
+    return ProviderSettings(
+        key=key,
+        client_secret=Secret(secret) if secret else None,
+        **table.model_dump(exclude={"client_secret", "client_secret_file"}),
+    )
+
+
+def broker_check(redis_url: str) -> Callable[[], bool]:
+    """Return a function that says whether Redis answers, within a second."""
+    client = redis.Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1)
+
+    def answers() -> bool:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    return answers
+
+
+def check_surroundings(config: LoadedConfig) -> None:
+    """Refuse the start when something it cannot do without is missing; raises ``ConfigurationError`` with all faults."""
+    env = config.environment
+    faults: list[str] = []
+    try:
+        sealer = build_sealer(Keyring.load(env.keyring_file))
+    except ConfigurationError as error:
+        faults.extend(error.faults)
+    else:
+        faults.extend(_database_faults(PostgresStore(env.database_url), env.database_url, sealer))
+    if not broker_check(env.redis_url)():
+        faults.append("REDIS_URL: no Redis answers there")
+    if faults:
+        raise ConfigurationError(faults)
+
+
+def _database_faults(store: PostgresStore, database_url: str, sealer: Sealer) -> list[str]:
+    try:
+        store.ping()
+        if pending_migrations(database_url):
+            return ["DATABASE_URL: the schema is not up to date; run `latchkey migrate`"]
+        if not store.key_fits(sealer):
+            return ["LATCHKEY_KEYRING_FILE: this database was sealed with another key"]
+    except LatchkeyError:
+        return ["DATABASE_URL: no PostgreSQL answers there"]
+    finally:
+        store.close()
+    return []
+
