@@ -58,6 +58,11 @@ def services_add(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{secret.reveal()}\n")
 
 
+def services_rotate_secret(options: argparse.Namespace) -> None:
+    """Print a new secret of a service; the one before stays valid until the next rotation."""
+    sys.stdout.write(f"{build_services(load_config()).clients.rotate_secret(options.name).reveal()}\n")
+
+
 def sandbox(options: argparse.Namespace) -> None:
     """Run the provider sandbox on its own; see ``python -m app.sandbox --help``."""
     os.execv(sys.executable, [sys.executable, "-m", "app.sandbox", *options.arguments])  # noqa: S606  # our own module
@@ -81,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
         "--feature", action="append", default=[], choices=[str(f) for f in Feature],
         help="What the service may use; repeat for several, all when left out.",
     )  # fmt: skip
+    rotating = _add(services, "rotate-secret", services_rotate_secret)
+    rotating.add_argument("name", help="Name of the service.")
     for name, command in (("sandbox", sandbox), ("dev", dev)):
         _add(commands, name, command).add_argument("arguments", nargs=argparse.REMAINDER)
     return parser

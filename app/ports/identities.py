@@ -58,6 +58,9 @@ class ServiceStore(Protocol):
     def add(self, service_id: UUID, name: str, secret_hash: bytes, expires_at: datetime, now: datetime) -> None:
         """Store a service with its first secret; raises ``ValueError`` when the name is taken."""
 
+    def add_secret(self, name: str, secret_hash: bytes, expires_at: datetime, now: datetime) -> Service | None:
+        """Add a secret and end all but the newest before it: at most two are live. Null for an unknown name."""
+
     def by_secret(self, name: str, secret_hash: bytes, now: datetime) -> Service | None:
         """Return the enabled service with this name and a live secret of this hash."""
 

@@ -42,6 +42,19 @@ class ServiceClients:
             tx.audit.event("service_added", now, detail={"service": str(service_id)})
         return secret
 
+    def rotate_secret(self, name: str) -> Secret:
+        """Return a further secret for a service, shown this once; the one before stays valid, older ones end.
+
+        Raises ``ValueError`` when there is no such service.
+        """
+        secret, now = Secret(secrets.token_urlsafe(32)), self.clock()
+        with self.store.transaction() as tx:
+            service = tx.services.add_secret(name, token_hash(secret.reveal()), now + SECRET_LIFETIME, now)
+            if service is None:
+                raise ValueError(f"there is no service named {name}")
+            tx.audit.event("service_secret_added", now, detail={"service": str(service.id)})
+        return secret
+
     def authenticate(self, name: str, secret: str) -> Service:
         """Return the service of a name and secret; raises ``InvalidClient``.
 
