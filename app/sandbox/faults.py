@@ -72,7 +72,7 @@ def _spoilt(fault: Fault, answer: Response) -> Response:
 def dropped() -> Response:
     """Return an answer that is never sent: the connection is closed instead."""
     g.is_dropped = True
-    return Response(_refuse(), 200)
+    return Response(_NoAnswer(), 200)
 
 
 def _streamed(answer: Response, chunks: Iterator[bytes], length: int) -> Response:
@@ -81,10 +81,12 @@ def _streamed(answer: Response, chunks: Iterator[bytes], length: int) -> Respons
     return answer
 
 
-def _refuse() -> Iterator[bytes]:
-    # The server takes a ConnectionError for the client's leaving and closes without a byte of the head.
-    raise ConnectionAbortedError("dropped on purpose")
-    yield b""
+class _NoAnswer(Iterator[bytes]):
+    """A body that ends before the head is sent."""
+
+    def __next__(self) -> bytes:
+        # The server takes a ConnectionError for the client's leaving and closes without a byte of the head.
+        raise ConnectionAbortedError("dropped on purpose")
 
 
 def _half(body: bytes) -> Iterator[bytes]:

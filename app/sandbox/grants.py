@@ -102,6 +102,14 @@ class GrantBook:
         grant.scopes |= scopes
         return grant
 
+    def allow_tenant(self, tid: str, client_id: str, scopes: set[str]) -> None:
+        """Record that an administrator consented to `scopes` for everyone in a tenant."""
+        self.tenant_consents.setdefault(f"{tid} {client_id}", set()).update(scopes)
+
+    def tenant_scopes(self, tid: str, client_id: str) -> set[str]:
+        """Return what an administrator consented to for everyone in a tenant."""
+        return set(self.tenant_consents.get(f"{tid} {client_id}", ()))
+
     def refresh_tokens_of(self, grant: Grant) -> list[RefreshToken]:
         """Return all refresh tokens of a grant, oldest first."""
         mine = [t for t in self.refresh_tokens.values() if t.grant_id == grant.grant_id]

@@ -43,6 +43,14 @@ class Sandbox:
     lock: threading.RLock = field(default_factory=threading.RLock)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     """Parts kept in the state file, by name; the calendar half adds its own before the first request."""
+    closers: list[Callable[[], None]] = field(default_factory=list)
+    """Called once when the server stops; for parts that run threads of their own."""
+
+    def close(self) -> None:
+        """Stop the parts that run threads, and write the state file a last time."""
+        for closer in self.closers:
+            closer()
+        self.save()
 
     def save(self) -> None:
         """Write the state file, replacing it in one step; nothing happens when there is none."""
