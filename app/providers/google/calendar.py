@@ -1,0 +1,204 @@
+"""Google calendars: the list, changes since a cursor, push channels.
+
+Series are fetched as masters and exceptions (``singleEvents=false``) and expanded by ``app.domain.recurrence``: one
+edited series is then one changed item, not hundreds of instances reaching decades ahead.
+Source: Calendar API v3, "Synchronize resources efficiently" and "Push notifications" guides.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Final
+
+from app.domain.calendars import ChangePage, Channel, RemoteCalendar, Window
+from app.domain.errors import CalendarGone, CursorExpired, ProviderRejected, ProviderUnavailable
+from app.domain.secret import Secret
+from app.providers.fields import children, listed, text
+from app.providers.google.parse import parse_calendar, parse_items
+from app.providers.google.refusals import refusal
+from app.providers.google.wire import (
+    CALENDAR_LIST,
+    CALENDARS_A_PAGE,
+    CHANNEL_LIFE_S,
+    EVENTS_SCOPE,
+    LIST_SCOPE,
+    SCHEMA_VERSION,
+    STOP_CHANNEL,
+    StopRequest,
+    WatchRequest,
+    events_url,
+    list_parameters,
+)
+from app.providers.http import OutboundClient, Reply
+from app.providers.json_reader import JSONObject, read_object
+
+logger = logging.getLogger(__name__)
+
+MOST_PAGES: Final = 400
+"""A million events; more is a paging loop."""
+_PAGE_DEADLINE_S: Final = 60.0
+_PAGE_MAX_BYTES: Final = 10 * 1024 * 1024
+
+
+class GoogleCalendars:
+    """The calendar side of Google; implements ``app.ports.CalendarProvider``. Keeps no state between calls."""
+
+    def __init__(self, http: OutboundClient, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._http = http
+        self._clock = clock
+
+    @property
+    def expands_series(self) -> bool:
+        """Return false: we expand."""
+        return False
+
+    def list_calendars(self, access_token: Secret) -> tuple[RemoteCalendar, ...]:
+        """Return the whole calendar list, hidden calendars left out as in Google's own page."""
+        found: dict[str, RemoteCalendar] = {}
+        for page in self._pages(lambda token: self._list_page(access_token, token)):
+            for item in children(page, "items"):
+                calendar = parse_calendar(item)
+                if calendar is not None:
+                    found[calendar.provider_id] = calendar
+        return tuple(found.values())
+
+    def changes(
+        self, access_token: Secret, calendar_id: str, cursor: str | None, window: Window
+    ) -> Iterator[ChangePage]:
+        """Yield pages of changed masters, exceptions and singles; the last one carries the cursor.
+
+        ``window`` bounds a full pass from below only: later events come along and wait for the window to reach them.
+        Raises ``CursorExpired`` also for cursors of an older form, and when Google finds a cursor malformed.
+        """
+        sync_token = None if cursor is None else _sync_token(cursor)
+        since = None if cursor is not None else window.start.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+        def fetch(page_token: str | None) -> JSONObject:
+            parameters = list_parameters(since, sync_token, page_token)
+            return self._events_page(access_token, calendar_id, parameters)
+
+        for page in self._pages(fetch):
+            yield _change_page(page)
+
+    def watch(self, access_token: Secret, calendar_id: str, channel_id: str, token: Secret, address: str) -> Channel:
+        """Open a channel named ``channel_id``. Raises ``PushNotSupported`` (holidays, birthdays, some resources)."""
+        body = WatchRequest(
+            id=channel_id,
+            type="web_hook",
+            address=address,
+            token=token.reveal(),
+            params={"ttl": str(CHANNEL_LIFE_S)},
+        )
+        answer = self._call("POST", f"{events_url(calendar_id)}/watch", access_token, EVENTS_SCOPE, json_body=body)
+        return Channel(channel_id, text(answer, "resourceId"), _expiration(answer, self._clock()))
+
+    def renew(self, access_token: Secret, channel: Channel) -> Channel | None:
+        """Return null: Google's channels cannot be prolonged, a new one overlaps the old."""
+        del access_token, channel
+        return None
+
+    def stop(self, access_token: Secret, channel: Channel) -> None:
+        """End a channel; one that Google does not know any more counts as ended."""
+        body = StopRequest(id=channel.provider_channel_id, resourceId=channel.resource_id or "")
+        reply = self._send("POST", STOP_CHANNEL, access_token, json_body=body)
+        if reply.status // 100 != 2 and reply.status != HTTPStatus.NOT_FOUND:
+            raise refusal(reply, EVENTS_SCOPE)
+
+    def _list_page(self, access_token: Secret, page_token: str | None) -> JSONObject:
+        parameters = {"maxResults": str(CALENDARS_A_PAGE), "prettyPrint": "false"}
+        if page_token is not None:
+            parameters["pageToken"] = page_token
+        try:
+            return self._call("GET", CALENDAR_LIST, access_token, LIST_SCOPE, params=parameters)
+        except CalendarGone as error:
+            # No calendar was named, so none can be gone: the service itself is not for this account.
+            raise ProviderRejected(error.detail) from error
+
+    def _events_page(self, access_token: Secret, calendar_id: str, parameters: Mapping[str, str]) -> JSONObject:
+        try:
+            return self._call("GET", events_url(calendar_id), access_token, EVENTS_SCOPE, params=parameters)
+        except ProviderRejected as error:
+            if "syncToken" in parameters:
+                # The same call without the token worked before: it is the token that Google cannot read.
+                raise CursorExpired(error.detail) from error
+            raise
+
+    def _pages(self, fetch: Callable[[str | None], JSONObject]) -> Iterator[JSONObject]:
+        """Follow ``nextPageToken`` to its end, which a provider in trouble may never send."""
+        token: str | None = None
+        seen: set[str] = set()
+        for _ in range(MOST_PAGES):
+            page = fetch(token)
+            yield page
+            token = text(page, "nextPageToken")
+            if token is None:
+                return
+            if token in seen:
+                break
+            seen.add(token)
+        raise ProviderUnavailable("endless_paging")
+
+    def _call(
+        self,
+        method: str,
+        url: str,
+        access_token: Secret,
+        scope: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json_body: object = None,
+    ) -> JSONObject:
+        reply = self._send(method, url, access_token, params=params, json_body=json_body)
+        if reply.status // 100 != 2:
+            raise refusal(reply, scope)
+        return read_object(reply.body)
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        access_token: Secret,
+        *,
+        params: Mapping[str, str] | None = None,
+        json_body: object = None,
+    ) -> Reply:
+        return self._http.request(
+            method,
+            url,
+            headers={"Authorization": f"Bearer {access_token.reveal()}"},
+            params=dict(params or {}),
+            json_body=json_body,
+            max_bytes=_PAGE_MAX_BYTES,
+            deadline_s=_PAGE_DEADLINE_S,
+        )
+
+
+def _change_page(page: JSONObject) -> ChangePage:
+    items = parse_items(listed(page, "items"), text(page, "timeZone"))
+    if items.dropped:
+        logger.warning("event items without an id were dropped: %d", items.dropped)
+    sync_token = text(page, "nextSyncToken")
+    is_last = text(page, "nextPageToken") is None
+    if is_last and sync_token is None:
+        raise ProviderUnavailable("no_cursor")
+    cursor = f"{SCHEMA_VERSION}:{sync_token}" if is_last else None
+    return ChangePage(events=items.events, removed=items.removed, cursor=cursor)
+
+
+def _sync_token(cursor: str) -> str:
+    version, _, token = cursor.partition(":")
+    if version != SCHEMA_VERSION or not token:
+        raise CursorExpired("older_form")
+    return token
+
+
+def _expiration(answer: JSONObject, now: datetime) -> datetime:
+    """Return when a channel ends: Unix milliseconds, as text or number; the life asked for when it is not said."""
+    written = answer.get("expiration")
+    try:
+        return datetime.fromtimestamp(int(str(written)) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return now + timedelta(seconds=CHANNEL_LIFE_S)
