@@ -35,7 +35,7 @@ def client_of(text: str) -> ClientRegistration:
     Raises argparse.ArgumentTypeError.
     """
     parts = text.split(":", 3)
-    if len(parts) != 4 or not all(parts):  # noqa: PLR2004 - the four parts of the docstring
+    if len(parts) != 4 or not all(parts):
         raise argparse.ArgumentTypeError("expected provider:id:secret:redirect")
     return ClientRegistration(_provider(parts[0]), parts[1], parts[2], tuple(parts[3].split(",")))
 
@@ -48,7 +48,9 @@ def _provider(text: str) -> Provider:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m app.sandbox", description="Emulated identity and calendar providers.")
+    parser = argparse.ArgumentParser(
+        prog="python -m app.sandbox", description="Emulated identity and calendar providers."
+    )
     parser.add_argument("--port", type=int, default=8766)
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on; keep it loopback")
     parser.add_argument("--base-url", default="", help="where browsers reach it; default: the bound address")

@@ -56,7 +56,7 @@ def _explain(error: HTTPException) -> tuple[Response, int] | tuple[str, int]:
     status = error.code or 500
     if request.path.startswith(OWN_PREFIXES) and request.accept_mimetypes.accept_html:
         return render_template("sandbox/message.html", heading=error.name, text=error.description), status
-    body = {"error": "unknown_path" if status == 404 else error.name, "method": request.method, "path": request.path}  # noqa: PLR2004 - HTTP Not Found
+    body = {"error": "unknown_path" if status == 404 else error.name, "method": request.method, "path": request.path}
     return jsonify(body | {"error_description": error.description}), status
 
 

@@ -79,7 +79,7 @@ class Callback:
         return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, encoded)))))
 
 
-class PageFault(Exception):  # noqa: N818 - an answer of the protocol, not a failure of the sandbox
+class PageFault(Exception):
     """An authorization request that ends on the provider's own page; the client never hears of it."""
 
     def __init__(self, status: int, error: str, words: str) -> None:
@@ -90,7 +90,7 @@ class PageFault(Exception):  # noqa: N818 - an answer of the protocol, not a fai
         self.words = words
 
 
-class CallbackFault(Exception):  # noqa: N818 - an answer of the protocol, not a failure of the sandbox
+class CallbackFault(Exception):
     """An authorization request that is refused at the client's redirect URI."""
 
     def __init__(self, callback: Callback) -> None:

@@ -55,7 +55,7 @@ def settle_silently(state: Sandbox, asked: AuthorizationRequest, session_key: st
 
 
 def meet_fault(state: Sandbox, asked: AuthorizationRequest, account: Account) -> AuthorizationRequest | Callback:
-    """Apply a fault scripted for `<provider>.authorize`; return the request to go on with, or the callback it forces."""
+    """Apply a fault scripted for `<provider>.authorize`: return the request to go on with, or a forced callback."""
     fault = state.faults.take(f"{asked.provider}.authorize", account.key)
     if fault is None:
         return asked

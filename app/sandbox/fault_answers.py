@@ -34,7 +34,7 @@ GRAPH_CODES = {
 }
 """HTTP status to the `code` of a Microsoft Graph error."""
 GRANT_WORDS = "AADSTS50173: The provided grant has expired due to it being revoked, a fresh auth token is needed."
-SECRET_WORDS = "AADSTS7000215: Invalid client secret provided."  # noqa: S105 - an error text
+SECRET_WORDS = "AADSTS7000215: Invalid client secret provided."
 
 
 def scripted_answer(fault: Fault, operation: str) -> Response | None:
@@ -92,7 +92,7 @@ def _api_error(status: int, operation: str) -> Response:
 
 def _google_body(status: int) -> dict[str, Any]:
     reason, domain, name = GOOGLE_REASONS.get(status, ("backendError", "global", "UNAVAILABLE"))
-    message = "Sync token is no longer valid, a full sync is required." if status == 410 else "Backend Error"  # noqa: PLR2004 - HTTP Gone
+    message = "Sync token is no longer valid, a full sync is required." if status == 410 else "Backend Error"
     item = {"message": message, "domain": domain, "reason": reason}
     return {"error": {"code": status, "message": message, "errors": [item], "status": name}}
 

@@ -22,7 +22,7 @@ __all__ = ["Fault", "FaultKind", "dropped", "with_faults"]
 P = ParamSpec("P")
 View = Callable[P, ResponseReturnValue]
 
-GARBAGE = b"<!-- \x00\xff upstream connect error -->{\"unfinished\": "
+GARBAGE = b'<!-- \x00\xff upstream connect error -->{"unfinished": '
 AFTER_WORK = {FaultKind.DRIP, FaultKind.TRUNCATE, FaultKind.GARBAGE, FaultKind.LOSE_ANSWER}
 
 

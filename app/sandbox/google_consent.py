@@ -61,7 +61,7 @@ class GoogleConsent:
         return state.accounts.all("google")
 
     def question(self, state: Sandbox, request: AuthorizationRequest, account: Account) -> Question:
-        """Ask for everything at the first time and when consent is forced; box scopes when two or more are no sign-in."""
+        """Ask for all at the first time and when consent is forced; box scopes when two or more are no sign-in."""
         grant = state.grants.find("google", account.key, request.client_id)
         held = grant.scopes if grant else set()
         if "consent" not in request.prompt and set(request.scopes) <= held:

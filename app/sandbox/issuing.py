@@ -25,7 +25,7 @@ class RefreshProblem(StrEnum):
     """It was not used for too long."""
 
 
-class RefreshRefused(Exception):  # noqa: N818 - an answer of the protocol, not a failure of the sandbox
+class RefreshRefused(Exception):
     """A refresh token that does not work; the token endpoint says so in its provider's words."""
 
     def __init__(self, problem: RefreshProblem) -> None:

@@ -16,7 +16,7 @@ from app.sandbox.state import Sandbox
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ORIGIN = "https://login.microsoftonline.com"
-NO_CREDENTIAL = "AADSTS7000218: The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
+NO_CREDENTIAL = "AADSTS7000218: The request body must contain the parameter 'client_assertion' or 'client_secret'."
 WRONG_SECRET = (
     "AADSTS7000215: Invalid client secret provided. Ensure the secret being sent in the request is the client secret "
     "value, not the client secret ID."

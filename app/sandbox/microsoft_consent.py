@@ -32,7 +32,7 @@ ADMIN_NEEDED = (
 
 @dataclass(frozen=True)
 class MicrosoftConsent:
-    """Rules of Microsoft's authorization endpoint (learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow)."""
+    """Rules of Microsoft's authorization endpoint (Microsoft identity platform, authorization code flow v2.0)."""
 
     provider: Provider = "microsoft"
     title: str = "emulated Microsoft"

@@ -10,7 +10,7 @@ from app.sandbox.oauth_errors import no_store
 from app.sandbox.state import current_sandbox
 
 
-class EntraFault(Exception):  # noqa: N818 - an answer of the protocol, not a failure of the sandbox
+class EntraFault(Exception):
     """A request that Microsoft refuses; `words` start with the AADSTS code."""
 
     def __init__(self, error: str, words: str, *, suberror: str | None = None, status: int = 400) -> None:

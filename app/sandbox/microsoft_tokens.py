@@ -215,7 +215,7 @@ def _lifetime_s(state: Sandbox, request: Request) -> int:
         return state.runtime.access_token_lifetime_s
     if _handles_challenges(request.form.get("claims", "")):
         return LONG_LIFETIME_S
-    return random.randint(SHORTEST_LIFETIME_S, LONGEST_LIFETIME_S)  # noqa: S311 - a lifetime, not a secret
+    return random.randint(SHORTEST_LIFETIME_S, LONGEST_LIFETIME_S)
 
 
 def _handles_challenges(claims: str) -> bool:

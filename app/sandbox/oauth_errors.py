@@ -3,7 +3,7 @@
 from flask import Response, jsonify
 
 
-class OAuthFault(Exception):  # noqa: N818 - an answer of the protocol, not a failure of the sandbox
+class OAuthFault(Exception):
     """A token request that is to be refused."""
 
     def __init__(self, status: int, error: str, description: str) -> None:

@@ -78,9 +78,7 @@ class OIDCConsent:
         code = new_code(state, request, account, prefix="", granted=set(chosen), is_offline=request.is_offline)
         return self._callback(state, request, {"code": code})
 
-    def refuse(
-        self, state: Sandbox, request: AuthorizationRequest, error: str, words: str | None = None
-    ) -> Callback:
+    def refuse(self, state: Sandbox, request: AuthorizationRequest, error: str, words: str | None = None) -> Callback:
         """Return the callback with `error`."""
         description = {"error_description": words} if words else {}
         return self._callback(state, request, {"error": error, **description})

@@ -1,4 +1,4 @@
-"""The strict OpenID Connect provider below `/idp`; its issuer is a setting and usually another name than the sandbox's."""
+"""The strict OpenID Connect provider below `/idp`; its issuer is a setting, usually not the sandbox's own address."""
 
 from typing import Any
 

@@ -12,9 +12,29 @@ KEPT_ENTRIES = 1000
 """Enough to look back over one test or a few minutes of a demonstration."""
 
 SHOWN_PARAMETERS = frozenset(
-    "grant_type response_type response_mode scope access_type prompt include_granted_scopes code_challenge_method "
-    "client_id redirect_uri login_hint domain_hint timeMin timeMax maxResults singleEvents showDeleted "
-    "startDateTime endDateTime sendUpdates client_assertion_type".split()
+    [
+        "grant_type",
+        "response_type",
+        "response_mode",
+        "scope",
+        "access_type",
+        "prompt",
+        "include_granted_scopes",
+        "code_challenge_method",
+        "client_id",
+        "redirect_uri",
+        "login_hint",
+        "domain_hint",
+        "timeMin",
+        "timeMax",
+        "maxResults",
+        "singleEvents",
+        "showDeleted",
+        "startDateTime",
+        "endDateTime",
+        "sendUpdates",
+        "client_assertion_type",
+    ]
 )
 """Parameters whose values are no secret; all other values are masked."""
 

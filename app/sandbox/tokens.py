@@ -6,7 +6,7 @@ from enum import StrEnum
 from flask import Request
 
 from app.sandbox.accounts import Account
-from app.sandbox.grants import AccessToken, Grant, RefreshToken, digest_of
+from app.sandbox.grants import AccessToken, digest_of
 from app.sandbox.state import Sandbox, current_sandbox
 
 
@@ -25,7 +25,7 @@ class DenialKind(StrEnum):
     """The token is good, but for other things (403)."""
 
 
-class AccessDenied(Exception):  # noqa: N818 - the name both halves of the sandbox agreed on
+class AccessDenied(Exception):
     """The access token does not allow the call; the route renders it in its provider's words."""
 
     def __init__(self, kind: DenialKind) -> None:
