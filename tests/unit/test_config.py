@@ -1,0 +1,101 @@
+"""A wrong configuration is refused with every fault in one message."""
+
+from pathlib import Path
+
+import pytest
+
+from app.config import describe, load_config
+from app.domain.errors import ConfigurationError
+
+PROVIDERS = """
+[providers.google]
+kind = "google"
+display_name = "Google"
+client_id = "id"
+client_secret = "planted-client-secret"
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Set a complete environment and return the providers file."""
+    path = tmp_path / "providers.toml"
+    path.write_text(PROVIDERS)
+    for name, value in {
+        "LATCHKEY_PUBLIC_URL": "http://localhost:8080/",
+        "DATABASE_URL": "postgresql://user:planted-password@db/latchkey",
+        "REDIS_URL": "redis://localhost/0",
+        "LATCHKEY_KEYRING_FILE": str(tmp_path / "keyring.json"),
+        "LATCHKEY_PROVIDERS_FILE": str(path),
+    }.items():
+        monkeypatch.setenv(name, value)
+    return path
+
+
+def faults() -> str:
+    """Return the faults of the current environment as one text."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_config()
+    return "\n".join(caught.value.faults)
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_complete_configuration_is_read() -> None:
+    config = load_config()
+
+    assert config.environment.public_url == "http://localhost:8080"
+    assert config.environment.database_url.startswith("postgresql+psycopg://")
+    assert config.file.providers["google"].secret_text() == "planted-client-secret"
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_description_holds_no_secret() -> None:
+    text = "\n".join(describe(load_config()))
+
+    assert "planted" not in text
+    assert "provider google" in text
+
+
+def test_all_faults_are_named_at_once(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATCHKEY_PUBLIC_URL", "http://latchkey.example.com")
+    monkeypatch.setenv("LATCHKEY_POLL_INTERVAL_S", "soon")
+    monkeypatch.setenv("LATCHKEY_PUSH_ENABELD", "false")
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    monkeypatch.delenv("REDIS_URL")
+
+    found = faults()
+
+    for name in ("PUBLIC_URL", "POLL_INTERVAL_S", "PUSH_ENABELD", "INSECURE_TRANSPORT", "REDIS_URL"):
+        assert name in found
+    assert "soon" not in found
+    assert environment.exists()
+
+
+def test_every_fault_of_the_providers_file_is_named(environment: Path) -> None:
+    environment.write_text(
+        '[providers.google]\nkind = "google"\ndisplay_name = "G"\nclient_id = "x"\n'
+        '[providers.Acme]\nkind = "oidc"\ndisplay_name = "A"\nclient_id = "x"\nclient_secret = "planted-client-secret"\n'
+    )
+
+    found = faults()
+
+    assert "providers.google" in found
+    assert "issuer is missing" in found
+    assert "lower-case" in found
+    assert "planted" not in found
+
+
+def test_routes_are_refused_on_a_public_installation(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment.write_text(PROVIDERS + '[routes]\n"https://oauth2.googleapis.com" = "http://127.0.0.1:1"\n')
+    assert load_config().file.routes
+
+    monkeypatch.setenv("LATCHKEY_PUBLIC_URL", "https://latchkey.example.com")
+
+    assert "routes" in faults()
+
+
+def test_a_missing_or_broken_providers_file_is_one_fault(environment: Path) -> None:
+    environment.write_text("[providers")
+    assert "LATCHKEY_PROVIDERS_FILE" in faults()
+    environment.unlink()
+    assert "LATCHKEY_PROVIDERS_FILE" in faults()
