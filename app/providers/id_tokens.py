@@ -183,8 +183,7 @@ def _check_subject(claims: Claims) -> None:
 def _check_nonce(claims: Claims, nonce: str | None) -> None:
     if nonce is None:
         return
-    claimed = claims.get("nonce")
-    if not isinstance(claimed, str) or not hmac.compare_digest(claimed.encode(), nonce.encode()):
+    if not _same_text(claims.get("nonce"), nonce):
         raise IDTokenInvalid("nonce")
 
 
@@ -194,6 +193,9 @@ def _check_access_token(claims: Claims, access_token: Secret | None, algorithm: 
         return
     digest = _HASHES[algorithm[-3:]](access_token.reveal().encode()).digest()
     expected = base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
-    claimed = claims["at_hash"]
-    if not isinstance(claimed, str) or not hmac.compare_digest(claimed.encode(), expected.encode()):
+    if not _same_text(claims["at_hash"], expected):
         raise IDTokenInvalid("at_hash")
+
+
+def _same_text(claimed: object, expected: str) -> bool:
+    return isinstance(claimed, str) and claimed.isascii() and hmac.compare_digest(claimed, expected)
