@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrule, rrulestr
 
+from app.sandbox.calendar.zones import find_zone
+
 MOST_SLOTS = 10_000
 """Bound of one expansion; endless rules are only ever asked for a window."""
 _STAMP = re.compile(r"^(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2})(Z?))?$")
@@ -54,7 +56,7 @@ def slots(series: Series, after: datetime, before: datetime, most: int = MOST_SL
     low = wall_clock(after, series.zone) - series.length - timedelta(days=1)
     high = wall_clock(before, series.zone) + timedelta(days=1)
     found: list[datetime] = []
-    for slot in _candidates(series, low, high):
+    for slot in _candidates(series, low, high, most):
         start = instant(slot, series.zone)
         if start < before and (start + series.length > after or (not series.length and start >= after)):
             found.append(slot)
@@ -76,22 +78,29 @@ def check(series: Series) -> None:
     _candidates(series, series.first, series.first + timedelta(days=1))
 
 
-def _candidates(series: Series, low: datetime, high: datetime) -> list[datetime]:
+def is_endless(series: Series) -> bool:
+    """Tell whether a rule of the series has neither an end nor a count."""
+    rules = [line.upper() for line in series.lines if line.upper().startswith("RRULE")]
+    return any("UNTIL=" not in rule and "COUNT=" not in rule for rule in rules)
+
+
+def _candidates(series: Series, low: datetime, high: datetime, most: int = MOST_SLOTS) -> list[datetime]:
     chosen: set[datetime] = set()
     excluded: set[datetime] = set()
     for line in series.lines:
         name, parameters, value = _split(line)
         target = excluded if name.startswith("EX") else chosen
         if name in ("RRULE", "EXRULE"):
-            target.update(_bounded(_rule(series, value), low, high))
+            # Some more than asked, as exclusions and the margin of the window take some away again.
+            target.update(_bounded(_rule(series, value), low, high, most + 200))
         elif name in ("RDATE", "EXDATE"):
             target.update(_dates(series, parameters, value))
     return sorted(slot for slot in chosen if low <= slot <= high and not _is_excluded(series, slot, excluded))
 
 
-def _bounded(rule: rrule, low: datetime, high: datetime) -> Iterator[datetime]:
+def _bounded(rule: rrule, low: datetime, high: datetime, most: int) -> Iterator[datetime]:
     for count, slot in enumerate(rule.xafter(low, inc=True)):
-        if slot > high or count >= MOST_SLOTS:
+        if slot > high or count >= most:
             return
         yield slot
 
@@ -147,8 +156,9 @@ def _until(series: Series, value: str) -> datetime:
 
 
 def _dates(series: Series, parameters: dict[str, str], value: str) -> Iterator[datetime]:
-    named = parameters.get("TZID")
-    zone = ZoneInfo(named) if named else series.zone
+    zone = find_zone(parameters["TZID"]) if "TZID" in parameters else series.zone
+    if zone is None:
+        raise BadRecurrenceError(f"unknown zone: {parameters['TZID']}")
     for text in value.split(","):
         moment, is_utc, is_date = _stamp(text.strip().partition("/")[0])
         if series.is_all_day:
@@ -166,7 +176,8 @@ def _stamp(text: str) -> tuple[datetime, bool, bool]:
         raise BadRecurrenceError(f"not a date or date-time: {text}")
     year, month, day, hour, minute, second, utc = found.groups()
     try:
-        moment = datetime.combine(date(int(year), int(month), int(day)), time(int(hour or 0), int(minute or 0), int(second or 0)))
+        day_part = date(int(year), int(month), int(day))
+        moment = datetime.combine(day_part, time(int(hour or 0), int(minute or 0), int(second or 0)))
     except ValueError as error:
         raise BadRecurrenceError(f"no such date: {text}") from error
     return moment, bool(utc), hour is None

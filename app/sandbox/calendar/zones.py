@@ -13,7 +13,7 @@ UTC|Etc/UTC
 GMT Standard Time|Europe/London Europe/Dublin Europe/Lisbon Atlantic/Canary
 Greenwich Standard Time|Atlantic/Reykjavik Africa/Accra Africa/Abidjan
 Morocco Standard Time|Africa/Casablanca
-W. Europe Standard Time|Europe/Berlin Europe/Amsterdam Europe/Rome Europe/Stockholm Europe/Vienna Europe/Zurich Europe/Oslo
+W. Europe Standard Time|Europe/Berlin Europe/Amsterdam Europe/Rome Europe/Stockholm Europe/Vienna Europe/Zurich
 Romance Standard Time|Europe/Paris Europe/Brussels Europe/Copenhagen Europe/Madrid
 Central Europe Standard Time|Europe/Budapest Europe/Prague Europe/Belgrade Europe/Ljubljana Europe/Bratislava
 Central European Standard Time|Europe/Warsaw Europe/Zagreb Europe/Sarajevo Europe/Skopje

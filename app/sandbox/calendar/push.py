@@ -1,0 +1,133 @@
+"""Turn changes of calendars into push messages: Google channels and Graph subscriptions.
+
+Push is a hint that real providers drop, repeat and delay; scripted faults for `push.google` and `push.graph` do the
+same here, and forge messages with a wrong token or client state.
+"""
+
+import json
+import secrets
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from app.sandbox.calendar.delivery import Courier, Message
+from app.sandbox.calendar.world import Change, Json, World
+from app.sandbox.fault_plan import FaultKind
+from app.sandbox.state import Sandbox
+
+_GOOGLE_REPEATS = (500, 502, 503, 504)
+_SUCCESS = range(200, 300)
+
+
+class PushSender:
+    """Sends what the channels and subscriptions of a world ask for."""
+
+    def __init__(self, sandbox: Sandbox, world: World, courier: Courier) -> None:
+        """Listen to `world` and send through `courier`."""
+        self.sandbox = sandbox
+        self.world = world
+        self.courier = courier
+        world.listeners.append(self.on_change)
+
+    def on_change(self, change: Change) -> None:
+        """Send one message per channel or subscription that covers a change."""
+        if change.mailbox.provider == "google":
+            self._tell_channels(change)
+        else:
+            self._tell_subscriptions(change)
+
+    def send_google(self, channel: Json, state: str) -> None:
+        """Send one message on a Google channel; `state` is `sync`, `exists` or `not_exists`."""
+        channel["number"] = 1 if state == "sync" else channel["number"] + 1 + secrets.randbelow(4)
+        headers = {
+            "Content-Length": "0",
+            "User-Agent": "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)",
+            "X-Goog-Channel-ID": channel["id"],
+            "X-Goog-Channel-Expiration": format_datetime(_from_ms(channel["expiration_ms"]), usegmt=True),
+            "X-Goog-Message-Number": str(channel["number"]),
+            "X-Goog-Resource-ID": channel["resource_id"],
+            "X-Goog-Resource-State": state,
+            "X-Goog-Resource-URI": channel["resource_uri"],
+        }
+        if channel["token"] is not None:
+            headers["X-Goog-Channel-Token"] = channel["token"]
+        about = {"provider": "google", "account": channel["account"], "channel": channel["id"], "state": state}
+        message = Message(channel["address"], headers, b"", lambda status: status in _GOOGLE_REPEATS, about)
+        forged = Message(
+            channel["address"],
+            headers | {"X-Goog-Channel-Token": "forged"},
+            b"",
+            lambda _: False,
+            about | {"is": "forged"},
+        )
+        self._dispatch("push.google", channel["account"], message, forged)
+
+    def send_graph(self, subscription: Json, url: str, entry: Json, state: str) -> None:
+        """Send one Graph notification; `entry` is the item of its `value` without the members common to all."""
+        common = {
+            "subscriptionId": subscription["id"],
+            "subscriptionExpirationDateTime": subscription["expirationDateTime"],
+            "tenantId": subscription["tenant_id"],
+        }
+        if subscription["clientState"] is not None:
+            common["clientState"] = subscription["clientState"]
+        about = {"provider": "graph", "account": subscription["account"], "channel": subscription["id"], "state": state}
+        message = _graph_message(url, common | entry, about)
+        forged = _graph_message(url, common | entry | {"clientState": "forged"}, about | {"is": "forged"})
+        self._dispatch("push.graph", subscription["account"], message, forged)
+
+    def close(self) -> None:
+        """Stop sending."""
+        self.courier.close()
+
+    def _tell_channels(self, change: Change) -> None:
+        now_ms = self.world.clock.now().timestamp() * 1000
+        for channel in list(self.world.channels.values()):
+            if channel["expiration_ms"] <= now_ms:
+                del self.world.channels[channel["id"]]
+            elif (channel["account"], channel["calendar"]) == (change.mailbox.account_key, change.calendar.calendar_id):
+                self.send_google(channel, "exists")
+
+    def _tell_subscriptions(self, change: Change) -> None:
+        now = self.world.clock.now()
+        for subscription in list(self.world.subscriptions.values()):
+            if datetime.fromisoformat(subscription["expirationDateTime"]) <= now:
+                del self.world.subscriptions[subscription["id"]]
+            elif subscription["account"] == change.mailbox.account_key and change.kind in subscription["kinds"]:
+                self.send_graph(
+                    subscription, subscription["notificationUrl"], _entry(subscription, change), change.kind
+                )
+
+    def _dispatch(self, operation: str, account: str, message: Message, forged: Message) -> None:
+        if not self.sandbox.runtime.push_enabled:
+            return
+        fault = self.sandbox.faults.take(operation, account)
+        kind = None if fault is None else fault.kind
+        if kind is FaultKind.DROP:
+            return
+        if kind is FaultKind.FORGE:
+            self.courier.send(forged)
+            return
+        self.courier.send(message, fault.seconds if fault is not None and kind is FaultKind.DELAY else 0.0)
+        if kind is FaultKind.DUPLICATE:
+            self.courier.send(message)
+
+
+def _graph_message(url: str, item: Json, about: dict[str, str]) -> Message:
+    body = json.dumps({"value": [item]}).encode()
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    return Message(url, headers, body, lambda status: status not in _SUCCESS, about)
+
+
+def _entry(subscription: Json, change: Change) -> Json:
+    resource = f"Users/{subscription['creatorId']}/Events/{change.item_id}"
+    data = {
+        "@odata.type": "#Microsoft.Graph.Event",
+        "@odata.id": resource,
+        "@odata.etag": change.etag,
+        "id": change.item_id,
+    }
+    return {"changeType": change.kind, "resource": resource, "resourceData": data}
+
+
+def _from_ms(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
