@@ -26,8 +26,8 @@ from app.providers.id_tokens import IDTokenValidator, TokenRules
 from app.providers.live_calls import fetch_profile
 from app.providers.microsoft.issuer import TenantRule
 from app.providers.microsoft.msal_http import DiscoveryCache, MSALTransport
-from app.providers.microsoft.token_refusals import classify
 from app.providers.microsoft.scopes import for_refresh, short_list
+from app.providers.microsoft.token_refusals import classify
 from app.providers.settings import ProviderSettings
 from app.providers.token_answers import read_token_answer
 from app.providers.token_endpoint import judge
