@@ -1,0 +1,188 @@
+"""Microsoft 365 calendars: the list, changes of a calendar view, subscriptions.
+
+Graph expands series itself. A first round collects what it expanded; a later round reads every touched series anew,
+because Graph says nothing of a deleted occurrence except by its absence.
+Source: Graph v1.0, "Get incremental changes to events in a calendar view", "Change notifications".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Final
+
+from app.domain.calendars import (
+    ChangePage,
+    Channel,
+    EventKind,
+    RemoteCalendar,
+    RemoteEvent,
+    SeriesOccurrences,
+    Window,
+)
+from app.domain.errors import CalendarGone, CursorExpired, ProviderRejected, ProviderUnavailable
+from app.domain.secret import Secret
+from app.providers.fields import children, instant, text
+from app.providers.http import OutboundClient
+from app.providers.json_reader import JSONObject
+from app.providers.microsoft.client import GraphClient, own_link
+from app.providers.microsoft.parse import parse_calendar, parse_event
+from app.providers.microsoft.refusals import refusal
+from app.providers.microsoft.rounds import Round, SeriesItems, read_series
+from app.providers.microsoft.wire import (
+    CALENDARS,
+    CALENDARS_A_PAGE,
+    INSTANCES_A_PAGE,
+    READ_SCOPE,
+    SUBSCRIPTION_LIFE_MIN,
+    SUBSCRIPTIONS,
+    RenewalRequest,
+    SubscriptionRequest,
+    delta_url,
+    event_url,
+    subscription_url,
+    watched_resource,
+)
+
+logger = logging.getLogger(__name__)
+
+_STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class MicrosoftCalendars:
+    """The calendar side of Microsoft 365; implements ``app.ports.CalendarProvider``. Keeps no state between calls."""
+
+    def __init__(self, http: OutboundClient, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._http = http
+        self._clock = clock
+
+    @property
+    def expands_series(self) -> bool:
+        """Return true: Graph expands."""
+        return True
+
+    def list_calendars(self, access_token: Secret) -> tuple[RemoteCalendar, ...]:
+        """Return the whole calendar list. Raises ``CalendarGone`` when the account has no mailbox in the cloud."""
+        items = self._graph(access_token).items(CALENDARS, {"$top": str(CALENDARS_A_PAGE)})
+        calendars = [calendar for calendar in map(parse_calendar, items) if calendar is not None]
+        return tuple({calendar.provider_id: calendar for calendar in calendars}.values())
+
+    def changes(
+        self, access_token: Secret, calendar_id: str, cursor: str | None, window: Window
+    ) -> Iterator[ChangePage]:
+        """Yield pages of changes; the last one carries exceptions, the occurrences of every touched series, the cursor.
+
+        The window is frozen in the cursor and must be the one the cursor was made for. Every ``SeriesOccurrences`` is
+        the full set inside the window. A series that is gone comes as removed.
+        """
+        graph = self._graph(access_token)
+        this_round = Round()
+        for page in self._delta_pages(graph, calendar_id, cursor, window):
+            events, removed = this_round.take(children(page, "value"))
+            link = text(page, "@odata.deltaLink")
+            if link is None:
+                yield ChangePage(events=events, removed=removed)
+            else:
+                last = self._last_page(graph, this_round, window, own_link(link), is_full=cursor is None)
+                yield ChangePage((*events, *last.events), (*removed, *last.removed), last.series, last.cursor)
+                return
+        raise ProviderUnavailable("no_cursor")
+
+    def watch(self, access_token: Secret, calendar_id: str, channel_id: str, token: Secret, address: str) -> Channel:
+        """Subscribe to a calendar's events. Graph calls ``address`` back before it answers.
+
+        ``channel_id`` is not used: Graph names subscriptions itself. Raises ``PushNotSupported`` for mailboxes that
+        refuse subscriptions, ``ProviderRejected`` when Graph could not validate ``address``.
+        """
+        del channel_id
+        body = SubscriptionRequest(
+            changeType="created,updated,deleted",
+            notificationUrl=address,
+            lifecycleNotificationUrl=address,
+            resource=watched_resource(calendar_id),
+            expirationDateTime=self._expiry(),
+            clientState=token.reveal(),
+        )
+        return self._channel(self._graph(access_token).call("POST", SUBSCRIPTIONS, json_body=body))
+
+    def renew(self, access_token: Secret, channel: Channel) -> Channel | None:
+        """Prolong a subscription, which also reauthorizes it; null when Graph does not know it any more."""
+        body = RenewalRequest(expirationDateTime=self._expiry())
+        url = subscription_url(channel.provider_channel_id)
+        try:
+            return self._channel(self._graph(access_token).call("PATCH", url, json_body=body))
+        except CalendarGone:
+            return None
+
+    def stop(self, access_token: Secret, channel: Channel) -> None:
+        """End a subscription; one that Graph does not know any more counts as ended."""
+        reply = self._graph(access_token).send("DELETE", subscription_url(channel.provider_channel_id))
+        if reply.status // 100 != 2 and reply.status != HTTPStatus.NOT_FOUND:
+            raise refusal(reply, READ_SCOPE)
+
+    def _graph(self, access_token: Secret) -> GraphClient:
+        return GraphClient(self._http, access_token)
+
+    def _delta_pages(
+        self, graph: GraphClient, calendar_id: str, cursor: str | None, window: Window
+    ) -> Iterator[JSONObject]:
+        if cursor is None:
+            yield from graph.pages(delta_url(calendar_id), _bounds(window))
+            return
+        try:
+            yield from graph.pages(cursor)
+        except (ProviderRejected, CalendarGone) as error:
+            # The link worked before; a full pass tells a bad token from a calendar that is really gone.
+            raise CursorExpired(error.detail) from error
+
+    def _last_page(
+        self, graph: GraphClient, this_round: Round, window: Window, link: str, *, is_full: bool
+    ) -> ChangePage:
+        events: list[RemoteEvent] = []
+        removed: list[str] = []
+        series: list[SeriesOccurrences] = []
+        for series_id, sent in this_round.series.items():
+            known = this_round.masters.get(series_id)
+            try:
+                master = known or self._master(graph, series_id)
+                items = sent if is_full else self._instances(graph, series_id, window)
+            except CalendarGone:
+                removed.append(series_id)
+                continue
+            exceptions, occurrences = read_series(master, items, window)
+            events += exceptions if known else (master, *exceptions)
+            series.append(occurrences)
+        return ChangePage(tuple(events), tuple(removed), tuple(series), link)
+
+    def _master(self, graph: GraphClient, series_id: str) -> RemoteEvent:
+        """Return a master the round did not bring. Raises ``CalendarGone`` when there is none (any more)."""
+        master = parse_event(graph.get(event_url(series_id)))
+        if master.kind is not EventKind.MASTER:
+            logger.warning("an occurrence names a master that is none")
+            raise CalendarGone("no_master")
+        return replace(master, provider_id=series_id)
+
+    def _instances(self, graph: GraphClient, series_id: str, window: Window) -> SeriesItems:
+        """Return a series' instances as they are now, newer than what the round sent."""
+        found = SeriesItems()
+        parameters = {**_bounds(window), "$top": str(INSTANCES_A_PAGE)}
+        for item in graph.items(f"{event_url(series_id)}/instances", parameters):
+            if text(item, "id") is not None:
+                found.take({**item, "seriesMasterId": series_id})
+        return found
+
+    def _channel(self, answer: JSONObject) -> Channel:
+        subscription_id, expires_at = text(answer, "id"), instant(answer, "expirationDateTime")
+        if subscription_id is None or expires_at is None:
+            raise ProviderUnavailable("bad_subscription")
+        return Channel(subscription_id, None, expires_at)
+
+    def _expiry(self) -> str:
+        return (self._clock() + timedelta(minutes=SUBSCRIPTION_LIFE_MIN)).strftime(_STAMP)
+
+
+def _bounds(window: Window) -> dict[str, str]:
+    return {"startDateTime": window.start.strftime(_STAMP), "endDateTime": window.end.strftime(_STAMP)}

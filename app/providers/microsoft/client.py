@@ -1,0 +1,95 @@
+"""Call Graph with a person's token, and follow its pages without being led astray or round in circles."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from app.domain.errors import ProviderUnavailable
+from app.domain.secret import Secret
+from app.providers.fields import Item, children, text
+from app.providers.http import OutboundClient, Reply
+from app.providers.json_reader import JSONObject, read_object
+from app.providers.microsoft.refusals import refusal
+from app.providers.microsoft.wire import PREFER, READ_SCOPE, is_own_link
+
+MOST_PAGES: Final = 1000
+"""Fifty thousand items; more is a paging loop."""
+MOST_REPEATS: Final = 3
+"""Items may come twice in a round, whole pages hardly ever; the loop that never ends repeats them for good."""
+_DEADLINE_S: Final = 60.0
+_MAX_BYTES: Final = 10 * 1024 * 1024
+
+
+class GraphClient:
+    """Graph on behalf of one person, for one use."""
+
+    def __init__(self, http: OutboundClient, access_token: Secret) -> None:
+        self._http = http
+        self._access_token = access_token
+
+    def get(self, url: str, params: Mapping[str, str] | None = None) -> JSONObject:
+        """Return the object at ``url``. Raises leaves of ``ProviderError``, or ``ScopesMissing``."""
+        return self.call("GET", url, params=params)
+
+    def call(
+        self, method: str, url: str, *, params: Mapping[str, str] | None = None, json_body: object = None
+    ) -> JSONObject:
+        """Make a call and return its object. Raises as ``get``."""
+        reply = self.send(method, url, params=params, json_body=json_body)
+        if reply.status // 100 != 2:
+            raise refusal(reply, READ_SCOPE)
+        return read_object(reply.body)
+
+    def send(
+        self, method: str, url: str, *, params: Mapping[str, str] | None = None, json_body: object = None
+    ) -> Reply:
+        """Make a call and return its answer, whatever the status."""
+        return self._http.request(
+            method,
+            url,
+            headers={"Authorization": f"Bearer {self._access_token.reveal()}", "Prefer": PREFER},
+            params=dict(params or {}),
+            json_body=json_body,
+            max_bytes=_MAX_BYTES,
+            deadline_s=_DEADLINE_S,
+        )
+
+    def pages(self, url: str, params: Mapping[str, str] | None = None) -> Iterator[JSONObject]:
+        """Yield the page at ``url`` and those that follow it; pages may be empty and still have successors.
+
+        Raises ``ProviderUnavailable``: ``endless_paging`` (a known fault of delta: links change, contents repeat, no
+        end comes) or ``foreign_link``.
+        """
+        seen: Counter[frozenset[str]] = Counter()
+        for _ in range(MOST_PAGES):
+            page = self.get(own_link(url), params)
+            yield page
+            following = text(page, "@odata.nextLink")
+            if following is None:
+                return
+            # The link holds all parameters.
+            url, params = following, None
+            ids = _fingerprint(page)
+            seen[ids] += 1
+            if ids and seen[ids] > MOST_REPEATS:
+                break
+        raise ProviderUnavailable("endless_paging")
+
+    def items(self, url: str, params: Mapping[str, str] | None = None) -> Iterator[Item]:
+        """Yield the objects of all pages."""
+        for page in self.pages(url, params):
+            yield from children(page, "value")
+
+
+def own_link(link: str) -> str:
+    """Return ``link`` when it leads to Graph; raises ``ProviderUnavailable('foreign_link')``."""
+    if not is_own_link(link):
+        raise ProviderUnavailable("foreign_link")
+    return link
+
+
+def _fingerprint(page: JSONObject) -> frozenset[str]:
+    """Return what tells a page from others: the ids and versions in it; empty for an empty page."""
+    return frozenset(f"{text(item, 'id')} {text(item, '@odata.etag')}" for item in children(page, "value"))

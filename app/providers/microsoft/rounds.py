@@ -1,0 +1,106 @@
+"""Put one round of calendar view changes together: series, their exceptions and what Graph expanded.
+
+Graph sends occurrences bare (no subject, not even whether they are all-day), masters with the times of their first
+occurrence, nothing at all for a deleted occurrence. So a series can only be read as a whole, with its master at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from app.domain.calendars import (
+    EventKind,
+    EventStatus,
+    Occurrence,
+    RemoteEvent,
+    SeriesOccurrences,
+    Window,
+    canonical_recurrence_id,
+)
+from app.domain.recurrence import standalone
+from app.providers.fields import Item, text
+from app.providers.microsoft.parse import ItemKind, kind_of, parse_event, parse_occurrence
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesItems:
+    """The instances of one series, by id: items come twice, the last one counts."""
+
+    occurrences: dict[str, Item] = field(default_factory=dict)
+    exceptions: dict[str, Item] = field(default_factory=dict)
+
+    def take(self, item: Item) -> None:
+        """Add an occurrence or exception; an occurrence that became an exception is not both."""
+        item_id = text(item, "id") or ""
+        self.drop(item_id)
+        (self.exceptions if kind_of(item) is ItemKind.EXCEPTION else self.occurrences)[item_id] = item
+
+    def drop(self, item_id: str) -> None:
+        """Forget an item."""
+        self.occurrences.pop(item_id, None)
+        self.exceptions.pop(item_id, None)
+
+
+@dataclass(slots=True)
+class Round:
+    """What the pages of one round have brought so far."""
+
+    masters: dict[str, RemoteEvent] = field(default_factory=dict)
+    series: dict[str, SeriesItems] = field(default_factory=dict)
+    """Every series that any item of the round belongs to."""
+
+    def take(self, items: Iterable[Item]) -> tuple[tuple[RemoteEvent, ...], tuple[str, ...]]:
+        """Take a page in; returns what can be passed on at once: single events and masters, and removed ids."""
+        events: dict[str, RemoteEvent] = {}
+        removed: dict[str, None] = {}
+        for item in items:
+            item_id = text(item, "id")
+            if item_id is None:
+                continue
+            match kind_of(item):
+                case ItemKind.REMOVED:
+                    events.pop(item_id, None)
+                    removed[item_id] = None
+                    self._forget(item_id)
+                case ItemKind.SINGLE | ItemKind.MASTER:
+                    removed.pop(item_id, None)
+                    events[item_id] = self._event(item)
+                case ItemKind.EXCEPTION | ItemKind.OCCURRENCE:
+                    self._of(text(item, "seriesMasterId") or "").take(item)
+        return tuple(events.values()), tuple(removed)
+
+    def _event(self, item: Item) -> RemoteEvent:
+        event = parse_event(item)
+        if event.kind is EventKind.MASTER:
+            self.masters[event.provider_id] = event
+            self._of(event.provider_id)
+        return event
+
+    def _of(self, series_id: str) -> SeriesItems:
+        return self.series.setdefault(series_id, SeriesItems())
+
+    def _forget(self, item_id: str) -> None:
+        self.masters.pop(item_id, None)
+        self.series.pop(item_id, None)
+        for items in self.series.values():
+            items.drop(item_id)
+
+
+def read_series(
+    master: RemoteEvent, items: SeriesItems, window: Window
+) -> tuple[tuple[RemoteEvent, ...], SeriesOccurrences]:
+    """Return a series' exceptions and its full set of occurrences in the window; none when it was cancelled."""
+    exceptions = tuple(parse_event(item, all_day_series=master.all_day) for item in items.exceptions.values())
+    found: dict[str, Occurrence] = {}
+    for item in items.occurrences.values():
+        occurrence = parse_occurrence(item, master)
+        if occurrence is not None:
+            found[occurrence.recurrence_id] = occurrence
+    for exception in exceptions:
+        for occurrence in standalone(exception, window):
+            # Without an original start nobody knows which instance it was; where it stands keeps it apart.
+            identity = occurrence.recurrence_id or canonical_recurrence_id(occurrence.start)
+            found[identity] = replace(occurrence, recurrence_id=identity)
+    takes_place = master.status is not EventStatus.CANCELLED
+    return exceptions, SeriesOccurrences(master.provider_id, tuple(found.values()) if takes_place else ())
