@@ -8,6 +8,7 @@ its own, named after it, as ids are only unique within a file.
 import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +39,26 @@ def load_files(world: World, directory: Path) -> Json:
     skipped: dict[str, str] = {}
     unexpandable: dict[str, str] = {}
     served: Counter[str] = Counter()
+    calendars: Counter[str] = Counter()
     read = 0
     for path in sorted(directory.rglob("*.json")):
         name = str(path.relative_to(directory))
         try:
             for provider, payload in list(_payloads(_read(path))):
-                calendar = _add(boxes[provider], name, provider, payload)
-                served[provider] += len(calendar.items)
-                unexpandable |= {f"{name}#{item_id}": why for item_id, why in _bad_series(provider, calendar)}
+                for calendar in _add(boxes[provider], name, provider, payload):
+                    served[provider] += len(calendar.items)
+                    calendars[provider] += 1
+                    unexpandable |= {f"{name}#{item_id}": why for item_id, why in _bad_series(provider, calendar)}
             read += 1
         except UnusablePayloadError as error:
             skipped[name] = str(error)
-    return {"read": read, "skipped": skipped, "served": dict(served), "unexpandable": unexpandable}
+    return {
+        "read": read,
+        "skipped": skipped,
+        "served": dict(served),
+        "calendars": dict(calendars),
+        "unexpandable": unexpandable,
+    }
 
 
 def _read(path: Path) -> Json:
@@ -79,7 +88,7 @@ def _payloads(body: Json) -> Iterator[tuple[str, Json]]:
     elif _is_google_event(body):
         yield "google", {"items": [body]}
     elif _is_calendar(body):
-        yield ("google" if "summary" in body else "microsoft"), {"entry": body}
+        yield ("google" if "summary" in body else "microsoft"), {"items": [body]}
     else:
         raise UnusablePayloadError(_why_not(body))
 
@@ -120,23 +129,30 @@ def _why_not(body: Json) -> str:
     return "no calendar, event or list of events: " + ", ".join(sorted(body)[:5])
 
 
-def _add(mailbox: Mailbox, name: str, provider: str, payload: Json) -> Calendar:
+def _add(mailbox: Mailbox, name: str, provider: str, payload: Json) -> list[Calendar]:
+    members = [body for body in payload.get("items") or payload.get("value") or [] if isinstance(body, dict)]
+    entries = [body for body in members if _is_calendar(body)]
+    if entries:
+        return [_open(mailbox, _entry(provider, name, mailbox.time_zone) | entry, "") for entry in entries]
     zone_name = str(payload.get("timeZone") or "")
-    zone_name = zone_name if zone_name and find_zone(zone_name) else mailbox.time_zone
-    calendar_id = f"file-{name.replace('/', '-')}"
-    entry = _entry(provider, calendar_id, name, zone_name) | _given_entry(payload)
-    calendar = Calendar(calendar_id, entry, zone_name)
+    zone_name = zone_name if find_zone(zone_name) else mailbox.time_zone
+    calendar = _open(mailbox, _entry(provider, name, zone_name), zone_name)
+    for body in members:
+        if "id" in body:
+            _store(calendar, provider, body)
+    return [calendar]
+
+
+def _open(mailbox: Mailbox, entry: Json, zone_name: str) -> Calendar:
+    wanted = str(entry["id"])
+    # Ids of different files collide; `primary` is the alias of the person's own calendar.
+    taken = {*mailbox.calendars, "primary"}
+    numbered = (wanted if number == 1 else f"{wanted}-{number}" for number in count(1))
+    calendar_id = next(candidate for candidate in numbered if candidate not in taken)
+    named = str(entry.get("timeZone") or "")
+    calendar = Calendar(calendar_id, entry | {"id": calendar_id}, zone_name or named or mailbox.time_zone)
     mailbox.calendars[calendar_id] = calendar
-    for body in _members(payload):
-        _store(calendar, provider, body)
     return calendar
-
-
-def _members(payload: Json) -> Iterator[Json]:
-    for body in payload.get("items") or payload.get("value") or []:
-        # Lists of calendars are read for their shape only; a calendar without events is made for each file anyway.
-        if isinstance(body, dict) and "id" in body and not {"accessRole", "canEdit"} & body.keys():
-            yield body
 
 
 def _store(calendar: Calendar, provider: str, body: Json) -> None:
@@ -152,7 +168,8 @@ def _store(calendar: Calendar, provider: str, body: Json) -> None:
         calendar.children.setdefault(str(series), set()).add(item_id)
 
 
-def _entry(provider: str, calendar_id: str, name: str, zone_name: str) -> Json:
+def _entry(provider: str, name: str, zone_name: str) -> Json:
+    calendar_id = f"file-{name.replace('/', '-')}"
     if provider == "google":
         return {
             "kind": "calendar#calendarListEntry",
@@ -164,13 +181,6 @@ def _entry(provider: str, calendar_id: str, name: str, zone_name: str) -> Json:
             "defaultReminders": [],
         }
     return {"id": calendar_id, "name": name, "color": "auto", "isDefaultCalendar": False, "canEdit": True}
-
-
-def _given_entry(payload: Json) -> Json:
-    # The id stays the file's, as the files' own ids collide.
-    return {
-        name: value for name, value in payload.get("entry", {}).items() if not name.startswith("@") and name != "id"
-    }
 
 
 def _bad_series(provider: str, calendar: Calendar) -> Iterator[tuple[str, str]]:

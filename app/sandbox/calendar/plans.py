@@ -83,10 +83,10 @@ OWN = (
         guests=_GUESTS,
         place="Room Birch",
     ),
-    Plan("One to one", -21, "14:00", 30, every=Every.WEEK, weekdays=(1, 3), times=30, guests=_GUESTS[:1]),
+    Plan("One to one", -20, "14:00", 30, every=Every.WEEK, weekdays=(1, 3), times=30, guests=_GUESTS[:1]),
     Plan("Month in numbers", -60, "16:00", 45, every=Every.MONTH, times=24),
     # Begins years back: a client must find this week's instance without reading the years between.
-    Plan("Swimming", -7 * 260, "07:00", 60, every=Every.WEEK, weekdays=(2,), place="Pool"),
+    Plan("Swimming", -7 * 260 + 2, "07:00", 60, every=Every.WEEK, weekdays=(2,), place="Pool"),
     # Half a year of mornings crosses at least one clock change in most zones.
     Plan("Early call with Sydney", -14, "06:30", 30, every=Every.WEEK, times=40, zone="Australia/Sydney"),
     Plan("Call with New York", 1, "11:00", 60, zone="America/New_York", guests=_GUESTS),
@@ -110,7 +110,7 @@ OWN = (
 )
 
 FAMILY = (
-    Plan("Choir", -35, "19:30", 90, every=Every.WEEK, weekdays=(3,), skipped=(3,)),
+    Plan("Choir", -32, "19:30", 90, every=Every.WEEK, weekdays=(3,), skipped=(3,)),
     Plan("Birthday of Grandmother", -7 * 52 * 9, every=Every.YEAR, show=Show.FREE),
     Plan("School holidays", 12, days=9, show=Show.FREE),
     Plan("Parents' evening", 9, "18:30", 60),

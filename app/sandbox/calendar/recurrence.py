@@ -118,6 +118,9 @@ def _split(line: str) -> tuple[str, dict[str, str], str]:
     name, *pairs = head.split(";")
     if not separator or name.upper() not in ("RRULE", "EXRULE", "RDATE", "EXDATE"):
         raise BadRecurrenceError(f"not a recurrence line: {line}")
+    if name.upper() == "RRULE" and value.upper().startswith("DATE;"):
+        # Google writes such lines: an RDATE in disguise.
+        return _split(f"R{value}")
     parameters = {key.upper(): text for key, _, text in (pair.partition("=") for pair in pairs)}
     return name.upper(), parameters, value
 

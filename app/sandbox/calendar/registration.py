@@ -72,8 +72,8 @@ def _load_world(world: World, state: Sandbox, directory: Path) -> Json:
         tid=CONSUMER_TENANT_ID,
     )
     state.accounts = Accounts([*state.accounts.all(), google, microsoft], state.accounts.tenants.values())
-    for account in (google, microsoft):
-        _seed(world, account)
+    seed_google(world, google, has_events=False)
+    seed_graph(world, microsoft, has_events=False)
     return load_files(world, directory)
 
 

@@ -13,7 +13,7 @@ _DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday")
 
 
-def seed_google(world: World, account: Account) -> Mailbox:
+def seed_google(world: World, account: Account, *, has_events: bool = True) -> Mailbox:
     """Add the mailbox of an account: own calendar, family calendar, and generated holidays."""
     settings = {"timezone": account.time_zone, "weekStart": "1", "locale": "en_GB", "format24HourTime": "true"}
     mailbox = world.add_mailbox(Mailbox("google", account.key, account.time_zone, settings=settings))
@@ -28,7 +28,7 @@ def seed_google(world: World, account: Account) -> Mailbox:
     for calendar, chosen in ((own, plans.OWN), (family, plans.FAMILY), (holidays, plans.HOLIDAYS)):
         mailbox.calendars[calendar.calendar_id] = calendar
         events = GoogleEvents(world, mailbox, calendar, account.email)
-        for plan in chosen:
+        for plan in chosen if has_events else ():
             add_google(events, plan)
     return mailbox
 

@@ -17,7 +17,7 @@ _SHOW_AS = {Show.BUSY: "busy", Show.FREE: "free", Show.TENTATIVE: "tentative", S
 _NEVER = "0001-01-01"
 
 
-def seed_graph(world: World, account: Account) -> Mailbox:
+def seed_graph(world: World, account: Account, *, has_events: bool = True) -> Mailbox:
     """Add the mailbox of an account: own calendar and family calendar."""
     mailbox = world.add_mailbox(Mailbox("microsoft", account.key, account.time_zone, settings=_settings(account)))
     owner = {"name": account.name, "address": account.email}
@@ -25,7 +25,7 @@ def seed_graph(world: World, account: Account) -> Mailbox:
         calendar = _calendar(world, account, name, owner, is_default=name == "Calendar")
         mailbox.calendars[calendar.calendar_id] = calendar
         events = GraphEvents(world, mailbox, calendar, owner)
-        for plan in chosen:
+        for plan in chosen if has_events else ():
             add_graph(events, plan)
     return mailbox
 

@@ -187,9 +187,9 @@ class World:
         }
 
     def load(self, body: Json) -> None:
-        """Replace everything by what `dump` returned."""
+        """Take over what `dump` returned; mailboxes it does not know keep their seeded events."""
         boxes = [_load_mailbox(box) for box in body["mailboxes"]]
-        self.mailboxes = {(box.provider, box.account_key): box for box in boxes}
+        self.mailboxes |= {(box.provider, box.account_key): box for box in boxes}
         self.channels = body["channels"]
         self.subscriptions = body["subscriptions"]
         self.files = body.get("files", {})
