@@ -150,10 +150,11 @@ def _authentication(settings: ProviderSettings, clock: Clock) -> ClientAuthentic
         return SignedAssertion(settings.client_id, _private_key(settings.private_key_file), certificate, clock)
     if not settings.client_secret:
         raise _Fault("client_secret is missing")
-    methods = {"client_secret_basic": SecretInHeader, "client_secret_post": SecretInBody}
-    if settings.token_auth_method not in methods:
-        raise _Fault(f"unknown token_auth_method {settings.token_auth_method}")
-    return methods[settings.token_auth_method](settings.client_id, settings.client_secret)
+    if settings.token_auth_method == "client_secret_basic":
+        return SecretInHeader(settings.client_id, settings.client_secret)
+    if settings.token_auth_method == "client_secret_post":
+        return SecretInBody(settings.client_id, settings.client_secret)
+    raise _Fault(f"unknown token_auth_method {settings.token_auth_method}")
 
 
 def _private_key(path: Path) -> RSAPrivateKey:
