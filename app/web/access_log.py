@@ -1,0 +1,34 @@
+"""One log line per answer: the route's pattern, never the query, a header, a cookie or a body."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from flask import g, request
+from werkzeug.wrappers import Response
+
+_log = structlog.get_logger("latchkey.web")
+_QUIET = ("/static/<name>", "/healthz", "/readyz", "/live")
+"""Ends of routes asked for every few seconds: worth a line only when something is wrong."""
+
+
+def start_clock() -> None:
+    """Note when the request came in. Registered as ``before_request``."""
+    g.started_at = time.monotonic()
+
+
+def log_answer(response: Response) -> Response:
+    """Write the line. Registered as ``after_request``."""
+    route = request.url_rule.rule if request.url_rule else "unmatched"
+    if route.endswith(_QUIET) and response.status_code < 400:
+        return response
+    started_at: float = g.get("started_at", time.monotonic())
+    _log.info(
+        "request",
+        method=request.method,
+        route=route,
+        status=response.status_code,
+        duration_ms=round((time.monotonic() - started_at) * 1000, 1),
+    )
+    return response

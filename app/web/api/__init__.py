@@ -1,0 +1,1 @@
+"""What programs call: the token endpoint, ``/v1``, provider hooks and health."""

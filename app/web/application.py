@@ -1,0 +1,96 @@
+"""Build the Flask application. Nothing happens at import; every call gives a new one."""
+
+from __future__ import annotations
+
+from flask import Flask, request
+from jinja2 import StrictUndefined
+from werkzeug.routing import Rule
+
+from app.bootstrap import Services
+from app.domain.errors import ConfigurationError
+from app.web import access_log, assets, csrf, current, texts
+from app.web.access import admit
+from app.web.api import health, hooks, listing, tokens
+from app.web.error_answers import register_error_handlers
+from app.web.pages import agenda, connections, consent, start
+from app.web.security_headers import add_security_headers
+from app.web.settings import MAX_BODY_BYTES, WebSettings
+
+_BLUEPRINTS = (
+    start.blueprint,
+    consent.blueprint,
+    connections.blueprint,
+    agenda.blueprint,
+    tokens.blueprint,
+    listing.blueprint,
+    hooks.blueprint,
+    health.blueprint,
+    assets.blueprint,
+)
+
+
+def create_app(services: Services, settings: WebSettings) -> Flask:
+    """Return the web edge over ``services``; raises ``ConfigurationError`` when the framework is set up unsafely."""
+    # Static files have a route of our own, so that every route declares who may call it.
+    app = Flask("app.web", static_folder=None)
+    app.config.update(
+        TRUSTED_HOSTS=[settings.host],
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
+        MAX_FORM_PARTS=100,
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+    )
+    app.extensions[current.SERVICES_KEY] = services
+    app.extensions[current.SETTINGS_KEY] = settings
+    _set_up_templates(app)
+    app.before_request(access_log.start_clock)
+    app.before_request(admit)
+    # In reverse order: the log line comes last and sees the final status.
+    app.after_request(access_log.log_answer)
+    app.after_request(add_security_headers)
+    register_error_handlers(app)
+    for blueprint in _BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    faults = framework_faults(app)
+    if faults:
+        raise ConfigurationError(faults)
+    return app
+
+
+def framework_faults(app: Flask) -> tuple[str, ...]:
+    """Return what is unsafe in the framework's settings; empty when all is well.
+
+    Most are today's defaults. They are asserted because a default can change, and an environment variable
+    (``FLASK_DEBUG``) can switch some of them.
+    """
+    wrong = {
+        "debug mode is on": app.debug,
+        "propagating exceptions would show tracebacks": bool(app.config["PROPAGATE_EXCEPTIONS"]),
+        "no trusted hosts are set": not app.config["TRUSTED_HOSTS"],
+        "no limit for request bodies is set": not app.config["MAX_CONTENT_LENGTH"],
+        "the framework's cookie session is enabled": app.config["SECRET_KEY"] is not None,
+        "templates are not escaped": not app.jinja_env.autoescape,
+        "a static folder bypasses the declarations": app.static_folder is not None,
+    }
+    return tuple(text for text, is_wrong in wrong.items() if is_wrong)
+
+
+def _set_up_templates(app: Flask) -> None:
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(texts=texts, assets=assets.asset_addresses(), csrf_field=csrf.FIELD)
+
+    @app.context_processor
+    def values_of_the_request() -> dict[str, object]:
+        session = current.known_session()
+        return {
+            "viewer": None if session is None else session.person,
+            "csrf_value": csrf.token_for(current.settings(), request),
+            "path": request.path,
+        }
+
+
+def rules(app: Flask) -> tuple[Rule, ...]:
+    """Return the URL map's rules, for the test that every route is declared."""
+    return tuple(app.url_map.iter_rules())

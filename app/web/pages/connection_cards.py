@@ -1,0 +1,187 @@
+"""A connection in words: its state, one main action, and its calendars' progress. Pure, for templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from enum import StrEnum
+
+from app.domain.connections import Connection, Reason, Status
+from app.domain.features import Feature, offered_features
+from app.ports import CalendarRow
+from app.services.connections import ConnectionView
+from app.web import texts
+from app.web.paths import connection_path
+from app.web.times import ago, moment
+
+
+class Tone(StrEnum):
+    """How a state looks: never by colour alone, the words say it too."""
+
+    GOOD = "good"
+    BUSY = "busy"
+    PARTLY = "partly"
+    ACT = "act"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """The one thing to do now. ``is_post`` makes it a form, otherwise it is a link."""
+
+    label: str
+    href: str
+    is_post: bool
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state in words."""
+
+    tone: Tone
+    label: str
+    sentence: str
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarLine:
+    """One calendar as shown."""
+
+    name: str
+    is_primary: bool
+    status: str
+    is_waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the first read is; ``total`` 0 while the list itself is still to come."""
+
+    done: int
+    total: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One connection as its card and its page show it."""
+
+    href: str
+    provider_name: str
+    account: str
+    state: State
+    granted: tuple[texts.FeatureWords, ...]
+    declined: tuple[texts.FeatureWords, ...]
+    calendars: tuple[CalendarLine, ...]
+    progress: Progress | None
+    """Null unless the first read is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One thing that happened."""
+
+    at: str
+    text: str
+
+
+def card_of(view: ConnectionView, now: datetime) -> Card:
+    """Return what to show of ``view``."""
+    connection = view.connection
+    return Card(
+        href=connection_path(connection.id),
+        provider_name=view.provider_name,
+        account=account_name(connection),
+        state=state_of(view),
+        granted=_words(connection, connection.features()),
+        declined=_words(connection, connection.declined()),
+        calendars=tuple(_line(row, now) for row in view.calendars),
+        progress=_progress(view.calendars) if view.is_syncing else None,
+    )
+
+
+def account_name(connection: Connection) -> str:
+    """Return what people know the account by."""
+    return connection.email or connection.display_name or texts.UNNAMED_ACCOUNT
+
+
+def state_of(view: ConnectionView) -> State:
+    """Return the state of a connection with its one main action."""
+    connection = view.connection
+    page = connection_path(connection.id)
+    reconnect = f"{page}/reconnect"
+    if connection.status is not Status.ACTIVE:
+        sentence = reason_sentence(connection.reason)
+        return State(Tone.ACT, texts.STATE_NEEDS_YOU, sentence, Action(texts.ACTION_RECONNECT, reconnect, is_post=True))
+    details = Action(texts.DETAILS, page, is_post=False)
+    if view.is_syncing:
+        return State(Tone.BUSY, texts.STATE_SYNCING, texts.STATE_SYNCING_SENTENCE, details)
+    declined = connection.declined()
+    if declined:
+        names = ", ".join(texts.FEATURES[feature].name.lower() for feature in declined)
+        sentence = texts.STATE_PARTLY_SENTENCE.format(features=names)
+        return State(Tone.PARTLY, texts.STATE_PARTLY, sentence, Action(texts.ACTION_GRANT, reconnect, is_post=True))
+    return State(Tone.GOOD, texts.STATE_WORKING, texts.STATE_WORKING_SENTENCE, details)
+
+
+def reason_sentence(reason: str | None) -> str:
+    """Return the sentence for a reason; a general one for null or an unknown code."""
+    try:
+        return texts.REASONS[Reason(reason or "")]
+    except ValueError:
+        return texts.REASON_UNKNOWN
+
+
+def can_be_added(connection: Connection) -> tuple[Feature, ...]:
+    """Return the features the person could still allow here."""
+    have = connection.features()
+    return tuple(feature for feature in offered_features(connection.kind) if feature not in have)
+
+
+def history_of(view: ConnectionView, zone: tzinfo) -> tuple[HistoryLine, ...]:
+    """Return what happened to a connection, newest first."""
+    return tuple(HistoryLine(moment(at, zone), _happening(kind, detail)) for at, kind, detail in view.history)
+
+
+def _happening(kind: str, detail: Mapping[str, str]) -> str:
+    text = texts.HISTORY_EVENTS.get(kind, kind.replace("_", " ").capitalize())
+    return f"{text}. {reason_sentence(detail['reason'])}" if "reason" in detail else text
+
+
+def _words(
+    connection: Connection, features: frozenset[Feature] | tuple[Feature, ...]
+) -> tuple[texts.FeatureWords, ...]:
+    """Return the words of ``features`` in reading order, without those a shown larger one includes."""
+    shown = [feature for feature in offered_features(connection.kind) if feature in features]
+    for larger, smaller in (
+        (Feature.CALENDAR_WRITE, Feature.CALENDAR_READ),
+        (Feature.CALENDAR_READ, Feature.CALENDAR_FREEBUSY),
+    ):
+        if larger in features and smaller in shown:
+            shown.remove(smaller)
+    return tuple(texts.FEATURES[feature] for feature in shown)
+
+
+def _line(row: CalendarRow, now: datetime) -> CalendarLine:
+    waiting = _is_waiting(row)
+    if waiting:
+        status = texts.CALENDAR_WAITING
+    elif row.access_role == "free_busy":
+        status = texts.CALENDAR_FREEBUSY
+    elif row.last_success_at is None:
+        status = texts.CALENDAR_PROBLEM
+    else:
+        status = texts.CALENDAR_READ.format(events=texts.events(row.event_count), ago=ago(row.last_success_at, now))
+    return CalendarLine(row.name, row.is_primary, status, waiting)
+
+
+def _is_waiting(row: CalendarRow) -> bool:
+    return row.last_success_at is None and row.last_error is None and row.access_role != "free_busy"
+
+
+def _progress(calendars: tuple[CalendarRow, ...]) -> Progress:
+    total = len(calendars)
+    done = total - sum(_is_waiting(row) for row in calendars)
+    label = texts.PROGRESS.format(done=done, total=total) if total else texts.LISTING
+    return Progress(done, total, label)

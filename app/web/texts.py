@@ -1,0 +1,419 @@
+"""Every word people read, in one place, ready to translate. Templates see this module as ``texts``.
+
+Rules: short sentences, no jargon before its plain word, say what happens next, never blame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.domain.connections import Reason
+from app.domain.features import Feature
+
+PRODUCT = "Latchkey"
+SKIP = "Skip to content"
+NAVIGATION = "Main"
+NAV_CONNECTIONS = "Connections"
+NAV_AGENDA = "Calendar"
+SIGN_OUT = "Sign out"
+SIGNED_IN_AS = "Signed in as"
+
+HOME_TITLE = "Your accounts, lent with care"
+HOME_LEAD = (
+    "Latchkey connects your work calendar and mail accounts to your organisation's internal tools. You decide what "
+    "each account shares, you see what happens with it, and you can end it at any time."
+)
+HOME_POINTS = (
+    (
+        "Never your password",
+        "You sign in at Google, Microsoft or your company. Latchkey only receives a key you can take back.",
+    ),
+    (
+        "Only what you agree to",
+        "Each ability is asked for in plain words. What you decline stays off, and the rest still works.",
+    ),
+    (
+        "Gone when you say so",
+        "Disconnecting ends the access at the provider, deletes the copied data and gives you a receipt.",
+    ),
+)
+SIGN_IN_TITLE = "Sign in"
+SIGN_IN_HINT = (
+    "Signing in only tells Latchkey who you are. Calendars and mail come later, and only if you connect them."
+)
+SIGN_IN_WITH = "Sign in with {provider}"
+NO_PROVIDERS = "No sign-in provider has been configured yet. The operator of this installation can add one."
+
+CONNECT_TITLE = "Connect an account"
+CONNECT_LEAD = "Choose where the account lives, then what Latchkey may do with it."
+CONNECT_TO = "Continue to {provider}"
+CONNECT_FEATURES = "What may Latchkey do with this account?"
+CONNECT_IDENTITY_ONLY = "This provider only confirms who you are. There is nothing else to choose."
+CONNECT_WHO_TITLE = "Who will use it"
+CONNECT_WHO = (
+    "Internal services that your organisation's operator has allowed, each only for the abilities allowed to it. "
+    "Every key that is handed out is written down."
+)
+CONNECT_KEEP_TITLE = "How long data is kept"
+CONNECT_KEEP = (
+    "Keys are stored encrypted and calendars are copied for as long as the account is connected. Disconnect deletes "
+    "both at once; a short record of what happened stays as your receipt."
+)
+CONNECT_BACK_TITLE = "Changing your mind"
+CONNECT_BACK = "You can say no to single items at the provider, and disconnect here at any time."
+
+LEAVE_TITLE = "Taking you to {provider}"
+LEAVE_TEXT = "If nothing happens in a moment, use the button."
+LEAVE_BUTTON = "Continue to {provider}"
+
+CONNECTIONS_TITLE = "Connections"
+CONNECTIONS_EMPTY_TITLE = "Nothing connected yet"
+CONNECTIONS_EMPTY = "Connect a work account and its calendars appear here within seconds."
+CONNECT_FIRST = "Connect your first account"
+CONNECT_ANOTHER = "Connect another account"
+UNNAMED_ACCOUNT = "Account without e-mail address"
+
+GRANTED = "Allowed"
+DECLINED = "Not allowed, stays off"
+CALENDARS = "Calendars"
+NO_CALENDARS = "No calendars to show."
+PROGRESS = "{done} of {total} calendars read"
+LISTING = "Looking for calendars"
+CALENDAR_READ = "{events}, updated {ago}"
+CALENDAR_WAITING = "Being read for the first time"
+CALENDAR_FREEBUSY = "Only free and busy times are shared"
+CALENDAR_PROBLEM = "Could not be read; Latchkey keeps trying"
+PRIMARY = "Main"
+HISTORY = "What happened"
+NO_HISTORY = "Nothing yet."
+DETAILS = "Details"
+BACK_TO_CONNECTIONS = "Back to connections"
+ACCOUNT_PAGE = "See this access at {provider}"
+WIDEN_TITLE = "Allow more"
+WIDEN_HINT = "{provider} will ask you to confirm. What is connected now stays connected."
+WIDEN = "Allow selected at {provider}"
+DISCONNECT = "Disconnect"
+FACTS = "About this connection"
+FACT_SINCE = "Connected"
+FACT_REFRESHED = "Key last renewed"
+FACT_ORGANISATION = "Organisation"
+FACT_NEVER = "Not yet"
+LIVE_OFF = "Updates paused; trying again."
+
+STATE_WORKING = "Working"
+STATE_SYNCING = "Working, reading calendars"
+STATE_PARTLY = "Working, some abilities are off"
+STATE_NEEDS_YOU = "Needs you"
+STATE_WORKING_SENTENCE = "Everything you allowed is available."
+STATE_SYNCING_SENTENCE = "The first read takes a moment. You can leave this page."
+STATE_PARTLY_SENTENCE = "You declined: {features}."
+ACTION_RECONNECT = "Reconnect"
+ACTION_GRANT = "Allow what is missing"
+
+REPAIR_TITLE = "{provider} needs you once more"
+REPAIR_WORKING_TITLE = "This connection works"
+REPAIR_WORKING = (
+    "Nothing to repair: the connection is working. You can still renew your consent if a service asked you to."
+)
+REPAIR_RENEW = "Renew consent at {provider}"
+REPAIR_HINT = "Use the same account again: {account}. Your calendars and settings stay."
+
+DISCONNECT_TITLE = "Disconnect {account}?"
+DISCONNECT_LEAD = "This ends the access for good. You can connect the account again later."
+DISCONNECT_STEPS = (
+    "Latchkey tells {provider} to withdraw the access, and checks that the key no longer works.",
+    "The stored keys and the copied calendars are deleted here at once.",
+    "Services that used this account get no more keys.",
+)
+DISCONNECT_CONFIRM = "Disconnect now"
+DISCONNECT_KEEP = "Keep the connection"
+
+RECEIPT_TITLE = "Disconnected"
+RECEIPT_LEAD = "Keep this page if you need proof; it is shown once."
+RECEIPT_ACCOUNT = "Account"
+RECEIPT_AT = "When"
+RECEIPT_PROVIDER = "{provider} answered"
+RECEIPT_PROOF = "Does the old key still work?"
+RECEIPT_DELETED = "Deleted here"
+RECEIPT_NUMBER = "Receipt number"
+RECEIPT_REMOVE_TITLE = "One more step at {provider}"
+RECEIPT_REMOVE = (
+    "Latchkey has deleted its keys. To remove the entry from your account as well, open the provider's page."
+)
+
+REVOCATIONS: Mapping[str, str] = {
+    "revoked": "The access was withdrawn.",
+    "already_dead": "There was nothing left to withdraw: the access had ended before.",
+    "unsupported": "This provider cannot withdraw a single access for us. The key was deleted here instead.",
+    "failed": "The provider did not confirm. The key was deleted here all the same.",
+}
+PROOFS: Mapping[bool | None, str] = {
+    True: "No. Latchkey tried it once more and it was refused.",
+    False: (
+        "The provider still accepted it when Latchkey tried. Latchkey has deleted its copy; please end the access at "
+        "the provider as well."
+    ),
+    None: "Not tested. Latchkey has deleted its only copy.",
+}
+
+AGENDA_TITLE = "Calendar"
+AGENDA_EMPTY_DAY = "Nothing planned."
+AGENDA_ALL_DAY = "All day"
+AGENDA_UNTITLED = "Busy"
+AGENDA_PRIVATE = "Private"
+AGENDA_PRIVATE_UNTITLED = "Private event"
+AGENDA_TENTATIVE = "Not confirmed"
+AGENDA_CANCELLED = "Cancelled"
+AGENDA_REPEATS = "Repeats"
+AGENDA_FREE = "Shown as free"
+AGENDA_OPEN = "Open at the provider"
+AGENDA_EARLIER = "Earlier"
+AGENDA_LATER = "Later"
+AGENDA_TODAY = "Today"
+AGENDA_ZONE = "Times in {zone}"
+AGENDA_CUT = "There is more than fits here; choose fewer days."
+AGENDA_FROM_BEFORE = "until {end}"
+AGENDA_CONTINUES = "from {start}"
+
+NEWS: Mapping[str, str] = {
+    "connected": "Connected. Latchkey tried the access once and it works.",
+    "reconnected": "Reconnected. Everything is as it was before.",
+    "signed-out": "You are signed out of this browser.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureWords:
+    """How a feature is offered: a short name and what it means."""
+
+    name: str
+    meaning: str
+
+
+FEATURES: Mapping[Feature, FeatureWords] = {
+    Feature.IDENTITY: FeatureWords("Know who you are", "Your name and e-mail address at this account."),
+    Feature.CALENDAR_FREEBUSY: FeatureWords(
+        "See when you are free or busy", "Only times, no titles, places or guests."
+    ),
+    Feature.CALENDAR_READ: FeatureWords(
+        "Read your calendars", "Titles, times, places and guests of your events. Nothing is changed."
+    ),
+    Feature.CALENDAR_WRITE: FeatureWords(
+        "Change your calendars", "Create, move and cancel events for you. Includes reading them."
+    ),
+    Feature.PREFERENCES_READ: FeatureWords(
+        "Read your scheduling preferences", "Working hours, time zone and language settings."
+    ),
+    Feature.MAIL_METADATA: FeatureWords(
+        "See who mails are from and about what", "Sender, recipients, subject and date. Never the text of a mail."
+    ),
+    Feature.MAIL_SEND: FeatureWords(
+        "Send follow-up mails for you", "Mails go out from your address. It cannot read your inbox."
+    ),
+}
+
+REASONS: Mapping[Reason, str] = {
+    Reason.REVOKED_BY_USER: "You, or somebody with your password, withdrew the access at the provider.",
+    Reason.REVOKED_BY_ADMIN: "Your organisation's administrator withdrew the access.",
+    Reason.CREDENTIAL_CHANGED: "Your password or sign-in method changed, which ended the access.",
+    Reason.EXPIRED_INACTIVE: "The access was not used for a long time and expired.",
+    Reason.ACCOUNT_DISABLED: "The provider says this account is disabled.",
+    Reason.SESSION_POLICY: "Your organisation wants you to sign in again from time to time.",
+    Reason.CONSENT_NEEDED: "The provider wants your consent once more.",
+    Reason.TEST_MODE_EXPIRED: "This application is in test mode at the provider, where access ends after seven days.",
+    Reason.ROTATION_LOST: "A renewed key was lost on its way, so the old one ended.",
+    Reason.GRANT_REJECTED: "The provider no longer accepts the access and gave no reason.",
+}
+REASON_UNKNOWN = "The access has ended."
+
+HISTORY_EVENTS: Mapping[str, str] = {
+    "connected": "Connected",
+    "reconnected": "Reconnected",
+    "needs_reconnect": "The access ended at the provider",
+    "disconnected": "Disconnected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorWords:
+    """An error page: what happened, why, and the one thing to do."""
+
+    title: str
+    text: str
+    action: str
+    href: str
+
+
+_HOME = "/"
+_AGAIN = "Try again"
+_CONNECTIONS = "/connections"
+
+ERROR_PAGES: Mapping[str, ErrorWords] = {
+    "error": ErrorWords(
+        "Something went wrong here",
+        "This is a fault on our side, not yours. Nothing was lost.",
+        "Go to the start page",
+        _HOME,
+    ),
+    "not_found": ErrorWords(
+        "There is nothing here",
+        "The address may be mistyped, or the page is no longer there.",
+        "Go to the start page",
+        _HOME,
+    ),
+    "http_400": ErrorWords(
+        "That request made no sense", "The address or form was incomplete.", "Go to the start page", _HOME
+    ),
+    "http_405": ErrorWords(
+        "That does not work this way", "This address expects a form, not a link.", "Go to the start page", _HOME
+    ),
+    "http_413": ErrorWords("Too much at once", "What was sent is too large.", "Go to the start page", _HOME),
+    "form_expired": ErrorWords(
+        "This form is no longer valid",
+        "The page was open for too long, you signed in or out meanwhile, or the form came from another site.",
+        "Start again",
+        _HOME,
+    ),
+    "unknown_connection": ErrorWords(
+        "There is no such connection",
+        "It was disconnected, or it belongs to another person.",
+        "See your connections",
+        _CONNECTIONS,
+    ),
+    "unknown_provider": ErrorWords(
+        "This provider is not set up here", "The operator may have removed it.", "See your connections", _CONNECTIONS
+    ),
+    "not_allowed": ErrorWords(
+        "Not allowed", "A rule of this installation forbids it.", "See your connections", _CONNECTIONS
+    ),
+    "authorization": ErrorWords(
+        "This could not be completed",
+        "The provider's answer could not be used. Nothing was changed.",
+        _AGAIN,
+        "/connect",
+    ),
+    "state_mismatch": ErrorWords(
+        "This answer does not belong to this browser",
+        "A sign-in or consent must start and end in the same browser, by the same person. If somebody sent you a "
+        "link, do not use it. Nothing was connected.",
+        "Start again here",
+        "/connect",
+    ),
+    "consent_expired": ErrorWords(
+        "That took a little too long",
+        "For your safety a request is valid for ten minutes only. Nothing was connected.",
+        _AGAIN,
+        "/connect",
+    ),
+    "consent_already_used": ErrorWords(
+        "This step is already finished",
+        "The page was loaded twice. What you did the first time is in effect.",
+        "See your connections",
+        _CONNECTIONS,
+    ),
+    "consent_denied": ErrorWords(
+        "You pressed cancel",
+        "Nothing was connected and nothing was shared. You can choose again at any time.",
+        "Choose again",
+        "/connect",
+    ),
+    "admin_approval_required": ErrorWords(
+        "Your administrator must approve this first",
+        "Your organisation lets only administrators approve new applications. Ask yours to approve this one for "
+        "your organisation, then connect again. Nothing was connected yet.",
+        "Connect again once approved",
+        "/connect",
+    ),
+    "account_mismatch": ErrorWords(
+        "That was a different account",
+        "You were repairing one account and came back with another. The first one is untouched. To use the other "
+        "one as well, connect it as a new account.",
+        "Connect it as a new account",
+        "/connect",
+    ),
+    "id_token_invalid": ErrorWords(
+        "The provider's answer failed a check",
+        "Latchkey could not be sure who answered, so it stored nothing.",
+        _AGAIN,
+        "/connect",
+    ),
+    "no_offline_access": ErrorWords(
+        "The provider gave no lasting access",
+        "Without it the connection would end within the hour, so it was not made. Please connect once more and "
+        "accept every question about staying connected.",
+        _AGAIN,
+        "/connect",
+    ),
+    "scopes_missing": ErrorWords(
+        "Something was not allowed", "The provider did not grant what this needs.", "See your connections", _CONNECTIONS
+    ),
+    "reconnect_required": ErrorWords(
+        "This account must be connected again",
+        "The access has ended at the provider.",
+        "See your connections",
+        _CONNECTIONS,
+    ),
+    "provider_unavailable": ErrorWords(
+        "The provider does not answer", "This usually passes within minutes. Nothing was changed.", _AGAIN, "/connect"
+    ),
+    "provider_throttled": ErrorWords(
+        "The provider is busy",
+        "It asks us to slow down. Please wait a minute. Nothing was changed.",
+        _AGAIN,
+        "/connect",
+    ),
+    "provider_rejected": ErrorWords(
+        "The provider refuses this installation",
+        "Its registration there needs attention from the operator. Please pass on the support code below.",
+        "See your connections",
+        _CONNECTIONS,
+    ),
+    "invalid_grant": ErrorWords(
+        "The provider did not accept the answer",
+        "It may have been used before. Nothing was connected.",
+        _AGAIN,
+        "/connect",
+    ),
+    "access_token_rejected": ErrorWords(
+        "The new access did not work", "Latchkey tried it once and the provider refused.", _AGAIN, "/connect"
+    ),
+    "store_unavailable": ErrorWords(
+        "One moment, please", "The database does not answer right now. Nothing was changed.", _AGAIN, _HOME
+    ),
+    "store_conflict": ErrorWords(
+        "Two things happened at once",
+        "Another page changed the same thing first. Nothing was lost.",
+        "See your connections",
+        _CONNECTIONS,
+    ),
+    "refresh_in_progress": ErrorWords(
+        "One moment", "The access is being renewed right now.", "See your connections", _CONNECTIONS
+    ),
+}
+SUPPORT_CODE = "Support code"
+
+HTTP_DESCRIPTIONS: Mapping[int, str] = {
+    400: "malformed request",
+    403: "not allowed",
+    404: "no such resource",
+    405: "method not allowed",
+    413: "request too large",
+    415: "unsupported media type",
+}
+"""For programs; the characters of RFC 6749 section 5.2 only."""
+
+
+def counted(number: int, singular: str, plural: str) -> str:
+    """Return the number with the word that fits it."""
+    return f"{number} {singular if number == 1 else plural}"
+
+
+def events(number: int) -> str:
+    """Return for example ``3 events``."""
+    return counted(number, "event", "events")
+
+
+def calendars(number: int) -> str:
+    """Return for example ``1 calendar``."""
+    return counted(number, "calendar", "calendars")

@@ -1,0 +1,32 @@
+"""The web process: ``granian --interface wsgi --factory app.wsgi:create``.
+
+The server calls ``create`` once in every worker process, after the fork, so nothing is shared between them.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from flask import Flask
+
+from app.bootstrap import build_services, check_surroundings
+from app.config import load_config
+from app.domain.errors import ConfigurationError
+from app.logs import configure_logs
+from app.web.application import create_app
+from app.web.settings import WebSettings
+
+
+def create() -> Flask:
+    """Load the configuration, build the services and return the application.
+
+    Ends the process with every fault in one message when the configuration cannot work.
+    """
+    try:
+        config = load_config()
+        configure_logs(config.environment.log_level)
+        check_surroundings(config)
+        services = build_services(config)
+        return create_app(services, WebSettings(config.environment.public_url, services.csrf_key))
+    except ConfigurationError as error:
+        sys.exit("Latchkey cannot start:\n" + "\n".join(f"  - {fault}" for fault in error.faults))
