@@ -93,7 +93,9 @@ def _names_certificate(assertion: str, certificate: x509.Certificate) -> bool:
         raise EntraFault("invalid_client", BAD_ASSERTION, status=401) from error
     by_sha256 = _thumbprint(certificate, hashes.SHA256())
     by_sha1 = _thumbprint(certificate, hashes.SHA1())  # noqa: S303 - the legacy `x5t` header is a SHA-1 by definition
-    return bool(header.get("x5t#S256") == by_sha256 or header.get("x5t") == by_sha1)
+    # msal keeps the padding that RFC 7515 leaves out; Microsoft takes both.
+    named = {name: str(header.get(name, "")).rstrip("=") for name in ("x5t#S256", "x5t")}
+    return named["x5t#S256"] == by_sha256 or named["x5t"] == by_sha1
 
 
 def _thumbprint(certificate: x509.Certificate, algorithm: hashes.HashAlgorithm) -> str:

@@ -7,21 +7,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from flask import Flask
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, WSGIRequestHandler, make_server
 
 from app.sandbox.application import create_sandbox, sandbox_of
 from app.sandbox.settings import SandboxSettings
 from app.sandbox.state import Sandbox
 
 LOOPBACK = "127.0.0.1"
-IDLE_CONNECTION_S = 75
-"""How long a kept connection may lie idle before its thread ends."""
+SILENT_CONNECTION_S = 15
+"""How long a client may say nothing on an open connection, as browsers do that connect ahead of need."""
 
 
 class _QuietHandler(WSGIRequestHandler):
     """Answer requests without printing them; request lines can carry codes."""
 
-    timeout = IDLE_CONNECTION_S
+    timeout = SILENT_CONNECTION_S
     protocol_version = "HTTP/1.1"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
@@ -52,7 +52,11 @@ def open_server(
     server = make_server(host, port, _not_ready, threaded=True, request_handler=_QuietHandler, ssl_context=ssl_context)
     scheme = "https" if ssl_context is not None else "http"
     base_url = settings.base_url or f"{scheme}://{host}:{server.server_port}"
-    app = create_sandbox(replace(settings, base_url=base_url.rstrip("/")))
+    try:
+        app = create_sandbox(replace(settings, base_url=base_url.rstrip("/")))
+    except BaseException:
+        server.server_close()
+        raise
     server.app = app
     return server, app
 
@@ -63,6 +67,9 @@ def serve(
 ) -> Iterator[RunningSandbox]:
     """Serve a sandbox from a thread of this process while the block runs."""
     server, app = open_server(settings, port=port, ssl_context=ssl_context, host=host)
+    # Closing waits for requests under way, so that no thread outlives the block.
+    if isinstance(server, ThreadedWSGIServer):
+        server.daemon_threads = False
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="sandbox", daemon=True)
     thread.start()
     state = sandbox_of(app)
