@@ -50,6 +50,8 @@ class SyncRun:
     generation: int
     requested: int
     """Dirty counter as read; committing stores it as completed."""
+    epoch: int = 0
+    """Which lease this is: what ran under an older one changes nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)

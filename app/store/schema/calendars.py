@@ -56,6 +56,8 @@ sync_states = Table(
     Column("completed", BigInteger, nullable=False, server_default="0"),
     Column("due_at", MOMENT, nullable=False),
     Column("claimed_until", MOMENT),
+    # Raised with every lease: threads of one process share an owner, never an epoch.
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
     Column("lease_owner", Text),
     Column("lease_until", MOMENT),
     Column("last_success_at", MOMENT),
@@ -164,6 +166,7 @@ channels = Table(
     Column("message_number", BigInteger),
     Column("last_seen_at", MOMENT),
     Column("created_at", MOMENT, nullable=False),
+    Column("activated_at", MOMENT),
     UniqueConstraint("provider_channel_id"),
     one_of("state", ("creating", "active", "stopping"), "state"),
     CheckConstraint(

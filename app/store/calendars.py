@@ -1,0 +1,98 @@
+"""Calendars and their sync state, as the use cases see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, func, update
+
+from app.domain.calendars import RemoteCalendar, Series, Window
+from app.domain.connections import Status
+from app.ports import AgendaItem, AppliedChanges, CalendarRow, SyncRun
+from app.store import agenda, calendar_lists, events
+from app.store.calendar_rows import SELECT_CALENDARS, read_calendar
+from app.store.claims import claim, is_free, is_past, select_due
+from app.store.schema import calendars, connections, sync_states
+from app.store.sync_runs import SyncRuns
+
+_S = sync_states.c
+
+
+class PostgresCalendars:
+    """Implements ``ports.CalendarStore``."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Work on ``connection``."""
+        self._connection = connection
+
+    def of_connection(self, connection_id: UUID) -> tuple[CalendarRow, ...]:
+        """Return a connection's calendars that are not removed, the primary one first."""
+        rows = self._connection.execute(SELECT_CALENDARS.where(calendars.c.connection_id == connection_id))
+        return tuple(read_calendar(row) for row in rows)
+
+    def of_person(self, person_id: UUID) -> tuple[CalendarRow, ...]:
+        """Return the calendars of all of a person's connections."""
+        rows = self._connection.execute(SELECT_CALENDARS.where(connections.c.person_id == person_id))
+        return tuple(read_calendar(row) for row in rows)
+
+    def get(self, calendar_id: UUID) -> CalendarRow | None:
+        """Return one calendar that is not removed; null otherwise."""
+        row = self._connection.execute(SELECT_CALENDARS.where(calendars.c.id == calendar_id)).first()
+        return None if row is None else read_calendar(row)
+
+    def merge_list(self, connection_id: UUID, calendars: Sequence[RemoteCalendar], now: datetime) -> tuple[UUID, ...]:
+        """Bring the stored list in line with the provider's whole list; returns the ids to sync for the first time."""
+        return calendar_lists.merge(self._connection, connection_id, calendars, now)
+
+    def request_sync(self, calendar_id: UUID, due_at: datetime) -> None:
+        """Raise the dirty counter and make the calendar due; one that is due sooner stays so."""
+        self._connection.execute(
+            update(sync_states)
+            .where(_S.calendar_id == calendar_id)
+            .values(requested=_S.requested + 1, due_at=func.least(_S.due_at, due_at))
+        )
+
+    def claim_due(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
+        """Claim calendars of active connections whose sync is due and not running."""
+        due = (
+            select_due(_S.calendar_id, _S.due_at, limit)
+            .join(calendars, calendars.c.id == _S.calendar_id)
+            .join(connections, connections.c.id == calendars.c.connection_id)
+            .where(
+                connections.c.status == Status.ACTIVE,
+                _S.due_at <= now,
+                is_past(_S.claimed_until, now),
+                is_free(_S.lease_until),
+            )
+        )
+        return tuple(claim(self._connection, due, _S.calendar_id, _S.claimed_until, hold_until))
+
+    def lease(self, calendar_id: UUID, owner: str, lease_s: float) -> SyncRun | None:
+        """Take the sync lease by the database clock; null when held, gone, or the connection is not active."""
+        return SyncRuns(self._connection).lease(calendar_id, owner, lease_s)
+
+    def series(self, calendar_id: UUID, series_ids: Sequence[str]) -> tuple[Series, ...]:
+        """Return stored masters among ``series_ids`` with all their exceptions, for expansion."""
+        return events.read_series(self._connection, calendar_id, series_ids)
+
+    def series_of(self, calendar_id: UUID, provider_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return, for stored exceptions among ``provider_ids``, the id of their series."""
+        return events.read_series_of(self._connection, calendar_id, provider_ids)
+
+    def apply(self, run: SyncRun, owner: str, changes: AppliedChanges, now: datetime) -> bool:
+        """Write everything of one round if cursor version and lease are still ours; returns whether they were."""
+        return SyncRuns(self._connection).apply(run, owner, changes, now)
+
+    def finish(
+        self, run: SyncRun, owner: str, *, next_at: datetime, error: str | None, drop_cursor: bool, now: datetime
+    ) -> bool:
+        """Give the lease back; returns whether more was requested meanwhile (then it is due again at once)."""
+        return SyncRuns(self._connection).finish(
+            run, owner, next_at=next_at, error=error, drop_cursor=drop_cursor, now=now
+        )
+
+    def agenda(self, person_id: UUID, window: Window, limit: int) -> tuple[AgendaItem, ...]:
+        """Return a person's occurrences in the window across accounts, in order of time."""
+        return agenda.read_agenda(self._connection, person_id, window, limit)

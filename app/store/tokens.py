@@ -1,0 +1,200 @@
+"""Token generations, refresh attempts and the refresh lease.
+
+Every statement that decides starts at the connection's row, so all writers of one connection queue up there.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from app.domain.connections import Status
+from app.domain.errors import UnknownConnection
+from app.ports import Lease, NewGeneration, StoredTokens
+from app.store.claims import claim, is_free, is_past, lease_end, select_due
+from app.store.connection_rows import CONNECTION_COLUMNS, read_connection
+from app.store.generations import append_row, prune
+from app.store.schema import connections, data_keys, refresh_attempts, token_generations
+
+_C = connections.c
+_CONNECTED = _C.status != Status.DISCONNECTED
+_current = token_generations.alias("current")
+_kept = token_generations.alias("kept")
+
+_CURRENT = (
+    select(
+        *CONNECTION_COLUMNS,
+        _C.next_attempt_at,
+        _C.suspected_since,
+        _C.failures,
+        is_free(_C.lease_until).label("lease_free"),
+        data_keys.c.wrapped_key,
+        _current.c.sealed_access,
+        _kept.c.sealed_refresh,
+        func.coalesce(_current.c.refresh_generation, _C.generation).label("refresh_generation"),
+    )
+    .join(data_keys, data_keys.c.connection_id == _C.id)
+    .outerjoin(_current, (_current.c.connection_id == _C.id) & (_current.c.generation == _C.generation))
+    .outerjoin(_kept, (_kept.c.connection_id == _C.id) & (_kept.c.generation == _current.c.refresh_generation))
+)
+"""Connection, data key, current generation, and the generation whose refresh token is in use: one query."""
+
+
+class PostgresTokens:
+    """Implements ``ports.TokenStore``."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Work on ``connection``."""
+        self._connection = connection
+
+    def current(self, connection_id: UUID) -> StoredTokens | None:
+        """Return the current generation; null when the connection is unknown or disconnected."""
+        row = self._connection.execute(_CURRENT.where(_C.id == connection_id)).first()
+        if row is None:
+            return None
+        return StoredTokens(
+            connection=read_connection(row),
+            wrapped_key=row.wrapped_key,
+            sealed_access=row.sealed_access,
+            sealed_refresh=row.sealed_refresh,
+            refresh_generation=row.refresh_generation,
+            lease_free=row.lease_free,
+            next_attempt_at=row.next_attempt_at,
+            suspected_since=row.suspected_since,
+            failures=row.failures,
+        )
+
+    def reserve(self, connection_id: UUID) -> tuple[int, int, int]:
+        """Return ``(generation, epoch, parent)`` for a token set that a consent brought; takes over any lease.
+
+        Raises ``UnknownConnection``.
+        """
+        row = self._connection.execute(
+            update(connections)
+            .where(_C.id == connection_id, _CONNECTED)
+            .values(epoch=_C.epoch + 1, last_generation=_C.last_generation + 1, lease_owner=None, lease_until=None)
+            .returning(_C.last_generation, _C.epoch, _C.generation)
+        ).first()
+        if row is None:
+            raise UnknownConnection
+        return row.last_generation, row.epoch, row.generation
+
+    def lease(self, connection_id: UUID, owner: str, attempt_id: UUID, lease_s: float, *, parent: int) -> Lease | None:
+        """Take the refresh lease and write the attempt down, by the database clock.
+
+        Null when somebody else holds it, or when the current generation is not ``parent`` any more.
+        """
+        taken = self._connection.execute(
+            update(connections)
+            .where(_C.id == connection_id, _CONNECTED, _C.generation == parent, is_free(_C.lease_until))
+            .values(
+                epoch=_C.epoch + 1,
+                last_generation=_C.last_generation + 1,
+                lease_owner=owner,
+                lease_until=lease_end(lease_s),
+            )
+            .returning(_C.epoch, _C.last_generation)
+        ).first()
+        tokens = None if taken is None else self.current(connection_id)
+        if taken is None or tokens is None:
+            return None
+        self._connection.execute(
+            insert(refresh_attempts).values(
+                id=attempt_id,
+                connection_id=connection_id,
+                epoch=taken.epoch,
+                parent=parent,
+                generation=taken.last_generation,
+                owner=owner,
+            )
+        )
+        return Lease(attempt_id, connection_id, taken.epoch, taken.last_generation, tokens)
+
+    def append(self, generation: NewGeneration) -> bool:
+        """Append a generation, always; move the pointer if its epoch is still current and say whether it was.
+
+        A fenced writer's generation stays as a candidate nobody points at. Nothing is stored for a disconnected
+        connection: its data key is gone.
+        """
+        state = self._connection.execute(
+            select(_C.status, _C.epoch, _C.generation).where(_C.id == generation.connection_id).with_for_update()
+        ).first()
+        if state is None or state.status == Status.DISCONNECTED:
+            return False
+        append_row(self._connection, generation)
+        if state.generation == generation.generation:
+            # The first try was committed after all; its answer got lost on the way.
+            return True
+        if state.epoch != generation.epoch:
+            return False
+        self._point_at(generation)
+        prune(self._connection, generation.connection_id, generation.generation)
+        return True
+
+    def close_attempt(self, lease: Lease, outcome: str, error_code: str | None, now: datetime) -> None:
+        """Write down how an attempt ended: ``stored``, ``refused``, ``failed`` or ``ambiguous``."""
+        self._connection.execute(
+            update(refresh_attempts)
+            .where(refresh_attempts.c.id == lease.attempt_id)
+            .values(outcome=outcome, error_code=error_code, finished_at=now)
+        )
+
+    def release(self, lease: Lease, *, next_attempt_at: datetime | None, failed: bool) -> None:
+        """Give the lease back if the epoch is still ours; count a failure and hold back automatic refreshes."""
+        self._connection.execute(
+            update(connections)
+            .where(_C.id == lease.connection_id, _C.epoch == lease.epoch)
+            .values(
+                lease_owner=None,
+                lease_until=None,
+                refresh_claimed_until=None,
+                next_attempt_at=next_attempt_at,
+                failures=_C.failures + int(failed),
+            )
+        )
+
+    def suspect(self, lease: Lease, now: datetime) -> datetime:
+        """Note an ``invalid_grant`` for the parent generation and return when the first one was.
+
+        ``now`` when the generation has been replaced meanwhile: the refusal says nothing about the new one.
+        """
+        row = self._connection.execute(
+            update(connections)
+            .where(_C.id == lease.connection_id, _C.generation == lease.tokens.connection.generation)
+            .values(suspected_since=func.coalesce(_C.suspected_since, now))
+            .returning(_C.suspected_since)
+        ).first()
+        return now if row is None or row.suspected_since is None else row.suspected_since
+
+    def claim_due(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
+        """Claim active connections whose refresh is due; nobody else gets them before ``hold_until``."""
+        due = select_due(_C.id, _C.refresh_due_at, limit).where(
+            _C.status == Status.ACTIVE,
+            _C.refresh_due_at <= now,
+            is_past(_C.refresh_claimed_until, now),
+            is_past(_C.next_attempt_at, now),
+            is_free(_C.lease_until),
+        )
+        return tuple(claim(self._connection, due, _C.id, _C.refresh_claimed_until, hold_until))
+
+    def _point_at(self, generation: NewGeneration) -> None:
+        scopes = {} if generation.scopes is None else {"granted_scopes": list(generation.scopes)}
+        self._connection.execute(
+            update(connections)
+            .where(_C.id == generation.connection_id, _C.epoch == generation.epoch)
+            .values(
+                generation=generation.generation,
+                access_expires_at=generation.access_expires_at,
+                last_refreshed_at=generation.issued_at,
+                refresh_due_at=generation.refresh_due_at,
+                refresh_claimed_until=None,
+                next_attempt_at=None,
+                suspected_since=None,
+                failures=0,
+                lease_owner=None,
+                lease_until=None,
+                **scopes,
+            )
+        )

@@ -1,0 +1,70 @@
+"""The open unit of work: one database connection and the stores that use it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from sqlalchemy import Connection
+
+from app.store.audit import PostgresAudit
+from app.store.authorizations import PostgresAuthorizations
+from app.store.calendars import PostgresCalendars
+from app.store.channels import PostgresChannels
+from app.store.connections import PostgresConnections
+from app.store.key_checks import PostgresKeyChecks
+from app.store.people import PostgresPeople
+from app.store.services import PostgresServices
+from app.store.tokens import PostgresTokens
+
+
+class UnitOfWork:
+    """Implements ``ports.Transaction`` over one connection; whoever opened it commits or rolls back."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Keep ``connection``; the stores are made when first asked for."""
+        self._connection = connection
+
+    @cached_property
+    def people(self) -> PostgresPeople:
+        """Return people and sessions."""
+        return PostgresPeople(self._connection)
+
+    @cached_property
+    def authorizations(self) -> PostgresAuthorizations:
+        """Return pending authorization requests."""
+        return PostgresAuthorizations(self._connection)
+
+    @cached_property
+    def connections(self) -> PostgresConnections:
+        """Return connections."""
+        return PostgresConnections(self._connection)
+
+    @cached_property
+    def tokens(self) -> PostgresTokens:
+        """Return tokens and leases."""
+        return PostgresTokens(self._connection)
+
+    @cached_property
+    def calendars(self) -> PostgresCalendars:
+        """Return calendars and events."""
+        return PostgresCalendars(self._connection)
+
+    @cached_property
+    def channels(self) -> PostgresChannels:
+        """Return push channels."""
+        return PostgresChannels(self._connection)
+
+    @cached_property
+    def services(self) -> PostgresServices:
+        """Return internal services."""
+        return PostgresServices(self._connection)
+
+    @cached_property
+    def audit(self) -> PostgresAudit:
+        """Return the audit log."""
+        return PostgresAudit(self._connection)
+
+    @cached_property
+    def key_checks(self) -> PostgresKeyChecks:
+        """Return the check values of the keys in use."""
+        return PostgresKeyChecks(self._connection)
