@@ -81,7 +81,7 @@ class KeySets:
         self._http = http
         self._clock = clock
         self._sets: dict[str, _KeySet] = {}
-        self._attempts: dict[str, datetime] = {}
+        self._attempts: dict[tuple[str, str], datetime] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
 
@@ -93,31 +93,32 @@ class KeySets:
         known = self._current(jwks_uri)
         found = known.matching(kid, algorithm) if known else ()
         if known is None:
-            known = self._fetch_serialised(jwks_uri, RETRY_GAP)
+            known = self._fetch_serialised(jwks_uri, "first", RETRY_GAP)
         elif not found:
-            known = self._fetch_serialised(jwks_uri, FORCED_FETCH_GAP)
+            known = self._fetch_serialised(jwks_uri, "forced", FORCED_FETCH_GAP)
         elif self._clock() - known.fetched_at > RENEW_AFTER:
-            known = self._fetch_serialised(jwks_uri, FORCED_FETCH_GAP, wait=False)
+            known = self._fetch_serialised(jwks_uri, "renewal", FORCED_FETCH_GAP, wait=False)
         return known.matching(kid, algorithm) if known else ()
 
     def forget(self, jwks_uri: str) -> None:
         """Drop a set, for the case that a provider's key was stolen."""
         self._sets.pop(jwks_uri, None)
-        self._attempts.pop(jwks_uri, None)
+        for attempt in [attempt for attempt in self._attempts if attempt[0] == jwks_uri]:
+            del self._attempts[attempt]
 
     def _current(self, jwks_uri: str) -> _KeySet | None:
         known = self._sets.get(jwks_uri)
         return known if known and self._clock() - known.fetched_at < DROP_AFTER else None
 
-    def _fetch_serialised(self, jwks_uri: str, gap: timedelta, *, wait: bool = True) -> _KeySet | None:
-        """Fetch at most once per ``gap``; whoever comes too early or waited gets what is known by then."""
+    def _fetch_serialised(self, jwks_uri: str, cause: str, gap: timedelta, *, wait: bool = True) -> _KeySet | None:
+        """Fetch at most once per ``gap`` for the same cause; whoever comes too early or waited gets what is known."""
         lock = self._lock_of(jwks_uri)
         if not lock.acquire(blocking=wait):
             return self._current(jwks_uri)
         try:
-            last = self._attempts.get(jwks_uri)
+            last = self._attempts.get((jwks_uri, cause))
             if last is None or self._clock() - last >= gap:
-                self._attempts[jwks_uri] = self._clock()
+                self._attempts[jwks_uri, cause] = self._clock()
                 self._fetch(jwks_uri)
         except ProviderUnavailable:
             if self._current(jwks_uri) is None:
