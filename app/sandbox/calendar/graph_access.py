@@ -153,6 +153,12 @@ def graph_route(accepted: set[str]) -> Callable[[View[P]], Callable[P, Response]
     return decorate
 
 
+def take_user(_endpoint: str | None, values: dict[str, object] | None) -> None:
+    """Keep the user named in a path below /users for `caller_of`; a URL value preprocessor of Flask."""
+    if values is not None and "graph_user" in values:
+        g.graph_user = values.pop("graph_user")
+
+
 def caller_of(side: CalendarSide, accepted: set[str]) -> Caller:
     """Return who calls.
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from flask import Blueprint, request
 
 from app.sandbox.calendar.busy_graph import availability
-from app.sandbox.calendar.graph_access import READ, Caller, graph_route, option, sent_json
+from app.sandbox.calendar.graph_access import READ, Caller, graph_route, option, sent_json, take_user
 from app.sandbox.calendar.graph_errors import GraphError, bad_request, not_found
 from app.sandbox.calendar.graph_events import GraphEvents
 from app.sandbox.calendar.graph_times import moment_of
@@ -14,6 +14,7 @@ from app.sandbox.calendar.zones import windows_zones
 from app.sandbox.faults import with_faults
 
 blueprint = Blueprint("sandbox_graph_calendars", __name__)
+blueprint.url_value_preprocessor(take_user)
 _MOST_SCHEDULES = 20
 _MOST_DAYS = 62
 _SETTINGS = {"MailboxSettings.Read", "MailboxSettings.ReadWrite"}

@@ -4,7 +4,16 @@ from datetime import datetime
 
 from flask import Blueprint, request
 
-from app.sandbox.calendar.graph_access import READ, WRITE, Caller, graph_route, option, refuse_options, sent_json
+from app.sandbox.calendar.graph_access import (
+    READ,
+    WRITE,
+    Caller,
+    graph_route,
+    option,
+    refuse_options,
+    sent_json,
+    take_user,
+)
 from app.sandbox.calendar.graph_delta import delta_page
 from app.sandbox.calendar.graph_errors import bad_request
 from app.sandbox.calendar.graph_events import GraphEvents
@@ -15,15 +24,17 @@ from app.sandbox.calendar.world import Json
 from app.sandbox.faults import with_faults
 
 blueprint = Blueprint("sandbox_graph_events", __name__)
+blueprint.url_value_preprocessor(take_user)
 _VIEW_ORDERS = (None, "start/dateTime", "start/dateTime asc", "start/datetime")
 
 
-@blueprint.get("/calendarView/delta", defaults={"calendar_id": None})
-@blueprint.get("/calendar/calendarView/delta", defaults={"calendar_id": None})
-@blueprint.get("/calendars/<calendar_id>/calendarView/delta")
+# OData lets clients write a function with or without its brackets; Microsoft's own SDKs write them.
+@blueprint.get("/calendarView/<any('delta', 'delta()'):_function>", defaults={"calendar_id": None})
+@blueprint.get("/calendar/calendarView/<any('delta', 'delta()'):_function>", defaults={"calendar_id": None})
+@blueprint.get("/calendars/<calendar_id>/calendarView/<any('delta', 'delta()'):_function>")
 @with_faults("graph.delta")
 @graph_route(READ)
-def view_delta(caller: Caller, calendar_id: str | None) -> tuple[Json, int]:
+def view_delta(caller: Caller, calendar_id: str | None, _function: str) -> tuple[Json, int]:
     """Track the changes of a calendar view."""
     prefix = "/me" if calendar_id is None else f"/me/calendars/{calendar_id}"
     return delta_page(caller, calendar_id, f"{prefix}/calendarView/delta"), 200

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flask import Blueprint, Flask, g
+from flask import Blueprint, Flask
 
 from app.sandbox.accounts import CONSUMER_TENANT_ID, Account, Accounts
 from app.sandbox.calendar import (
@@ -79,11 +79,5 @@ def _load_world(world: World, state: Sandbox, directory: Path) -> Json:
 
 def _register_for_person(app: Flask, blueprint: Blueprint) -> None:
     """Serve a Graph blueprint below /me and below /users/{id or address}."""
-    blueprint.url_value_preprocessor(_take_user)
     app.register_blueprint(blueprint, url_prefix="/v1.0/me")
     app.register_blueprint(blueprint, url_prefix="/v1.0/users/<graph_user>", name=f"{blueprint.name}_by_user")
-
-
-def _take_user(_endpoint: str | None, values: dict[str, object] | None) -> None:
-    if values is not None and "graph_user" in values:
-        g.graph_user = values.pop("graph_user")
