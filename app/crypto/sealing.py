@@ -117,20 +117,6 @@ def build_sealer(keyring: Keyring) -> RingSealer:
     return RingSealer(keyring)
 
 
-def key_faults(ring: Mapping[bytes, bytes], noted: Mapping[bytes, bytes]) -> tuple[str, ...]:
-    """Return why the key ring cannot be the one this database was used with; empty when it can.
-
-    ``ring`` and ``noted`` are key id to check value: of the ring, and as the database has noted them.
-    """
-    return tuple(
-        f"key {one.hex()}: the ring has another key under this id than the database was used with"
-        if one in ring
-        else f"key {one.hex()}: the database was used with it and the ring does not have it"
-        for one, value in noted.items()
-        if not hmac.compare_digest(ring.get(one, b""), value)
-    )
-
-
 def _derived(key: bytes, purpose: str) -> bytes:
     return HKDFExpand(SHA256(), KEY_BYTES, f"latchkey 1 {purpose}".encode()).derive(key)
 

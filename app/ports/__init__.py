@@ -14,7 +14,7 @@ from app.ports.calendars import (
     SyncRun,
 )
 from app.ports.connections import ConnectionStore, Lease, NewGeneration, StoredTokens, TokenStore
-from app.ports.crypto import DataKey, KeyCheckStore, SealContext, Sealer
+from app.ports.crypto import DataKey, SealContext, Sealer
 from app.ports.identities import AuditStore, AuthorizationStore, HandOut, PeopleStore, ServiceStore
 from app.ports.providers import AuthorizationStart, CalendarProvider, Provider, Providers, Revocation
 from app.ports.surroundings import Clock, Nudge, Spread
@@ -35,7 +35,6 @@ __all__ = [
     "ConnectionStore",
     "DataKey",
     "HandOut",
-    "KeyCheckStore",
     "Lease",
     "NewGeneration",
     "Nudge",

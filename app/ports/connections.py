@@ -82,7 +82,7 @@ class ConnectionStore(Protocol):
     def visible_to(self, service_id: UUID, provider: str | None, now: datetime) -> tuple[Connection, ...]:
         """Return the connections a service has a policy for, that are not disconnected."""
 
-    def add(
+    def add(  # noqa: PLR0913, PLR0917 - one argument per fact about a new row
         self,
         connection_id: UUID,
         person_id: UUID,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -56,13 +55,3 @@ class Sealer(Protocol):
 
         A check value shows whether two rings mean the same key by an id, and shows nothing else.
         """
-
-
-class KeyCheckStore(Protocol):
-    """Which keys sealed what is in this database."""
-
-    def all(self) -> Mapping[bytes, bytes]:
-        """Return key id to check value of every key this database has been used with."""
-
-    def add(self, key_id: bytes, check_value: bytes, now: datetime) -> None:
-        """Note a key; an id that is noted already stays as it is."""

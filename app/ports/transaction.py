@@ -7,7 +7,6 @@ from typing import Protocol
 
 from app.ports.calendars import CalendarStore, ChannelStore
 from app.ports.connections import ConnectionStore, TokenStore
-from app.ports.crypto import KeyCheckStore
 from app.ports.identities import AuditStore, AuthorizationStore, PeopleStore, ServiceStore
 
 
@@ -45,10 +44,6 @@ class Transaction(Protocol):
     @property
     def audit(self) -> AuditStore:
         """Return the audit log."""
-
-    @property
-    def key_checks(self) -> KeyCheckStore:
-        """Return the check values of the keys in use."""
 
 
 class Store(Protocol):

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from sqlalchemy import text
 
 from app import guard
+from app.ports import Sealer
 from app.store.engine import Limits, read_engine, typed_faults, write_engine
+from app.store.key_checks import keys_fit
 from app.store.unit_of_work import UnitOfWork
 
 
@@ -40,6 +42,15 @@ class PostgresStore:
         """Raise ``StoreUnavailable`` when the database does not answer."""
         with typed_faults(), self._reads.connect() as connection:
             connection.execute(text("SELECT 1"))
+
+    def key_fits(self, sealer: Sealer) -> bool:
+        """Return whether the key ring behind ``sealer`` is the one this database was sealed with.
+
+        The first ring that comes is noted, and so is every key added to a fitting ring. Raises
+        ``StoreUnavailable``.
+        """
+        with guard.transaction(), typed_faults(), self._writes.begin() as connection:
+            return keys_fit(connection, sealer.key_checks())
 
     def close(self) -> None:
         """Close all pooled connections."""

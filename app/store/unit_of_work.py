@@ -11,7 +11,6 @@ from app.store.authorizations import PostgresAuthorizations
 from app.store.calendars import PostgresCalendars
 from app.store.channels import PostgresChannels
 from app.store.connections import PostgresConnections
-from app.store.key_checks import PostgresKeyChecks
 from app.store.people import PostgresPeople
 from app.store.services import PostgresServices
 from app.store.tokens import PostgresTokens
@@ -63,8 +62,3 @@ class UnitOfWork:
     def audit(self) -> PostgresAudit:
         """Return the audit log."""
         return PostgresAudit(self._connection)
-
-    @cached_property
-    def key_checks(self) -> PostgresKeyChecks:
-        """Return the check values of the keys in use."""
-        return PostgresKeyChecks(self._connection)

@@ -80,7 +80,7 @@ STATEMENTS = (
     CREATE TABLE key_checks (
         key_id BYTEA NOT NULL,
         check_value BYTEA NOT NULL,
-        created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
         CONSTRAINT pk_key_checks PRIMARY KEY (key_id)
     )
     """,

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
     true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -103,5 +104,5 @@ key_checks = Table(
     # Four bytes, as in the header of everything sealed.
     Column("key_id", LargeBinary, primary_key=True),
     Column("check_value", LargeBinary, nullable=False),
-    Column("created_at", MOMENT, nullable=False),
+    Column("created_at", MOMENT, nullable=False, server_default=text("clock_timestamp()")),
 )
