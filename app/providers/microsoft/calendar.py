@@ -23,7 +23,7 @@ from app.domain.calendars import (
     SeriesOccurrences,
     Window,
 )
-from app.domain.errors import CalendarGone, CursorExpired, ProviderRejected, ProviderUnavailable
+from app.domain.errors import CalendarGone, CursorExpired, ProviderRejected, ProviderUnavailable, PushNotSupported
 from app.domain.secret import Secret
 from app.providers.fields import children, instant, text
 from app.providers.http import OutboundClient
@@ -44,7 +44,7 @@ from app.providers.microsoft.wire import (
     delta_url,
     event_url,
     subscription_url,
-    watched_resource,
+    watched_resources,
 )
 
 logger = logging.getLogger(__name__)
@@ -98,15 +98,12 @@ class MicrosoftCalendars:
         refuse subscriptions, ``ProviderRejected`` when Graph could not validate ``address``.
         """
         del channel_id
-        body = SubscriptionRequest(
-            changeType="created,updated,deleted",
-            notificationUrl=address,
-            lifecycleNotificationUrl=address,
-            resource=watched_resource(calendar_id),
-            expirationDateTime=self._expiry(),
-            clientState=token.reveal(),
-        )
-        return self._channel(self._graph(access_token).call("POST", SUBSCRIPTIONS, json_body=body))
+        graph = self._graph(access_token)
+        one_calendar, whole_mailbox = watched_resources(calendar_id)
+        try:
+            return self._subscribed(graph, one_calendar, token, address)
+        except PushNotSupported:
+            return self._subscribed(graph, whole_mailbox, token, address)
 
     def renew(self, access_token: Secret, channel: Channel) -> Channel | None:
         """Prolong a subscription, which also reauthorizes it; null when Graph does not know it any more."""
@@ -173,6 +170,17 @@ class MicrosoftCalendars:
             if text(item, "id") is not None:
                 found.take({**item, "seriesMasterId": series_id})
         return found
+
+    def _subscribed(self, graph: GraphClient, resource: str, token: Secret, address: str) -> Channel:
+        body = SubscriptionRequest(
+            changeType="created,updated,deleted",
+            notificationUrl=address,
+            lifecycleNotificationUrl=address,
+            resource=resource,
+            expirationDateTime=self._expiry(),
+            clientState=token.reveal(),
+        )
+        return self._channel(graph.call("POST", SUBSCRIPTIONS, json_body=body))
 
     def _channel(self, answer: JSONObject) -> Channel:
         subscription_id, expires_at = text(answer, "id"), instant(answer, "expirationDateTime")

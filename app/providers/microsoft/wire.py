@@ -58,9 +58,13 @@ def subscription_url(subscription_id: str) -> str:
     return f"{SUBSCRIPTIONS}/{quote(subscription_id, safe='')}"
 
 
-def watched_resource(calendar_id: str) -> str:
-    """Return what a subscription on one calendar names."""
-    return f"me/calendars/{quote(calendar_id, safe='')}/events"
+def watched_resources(calendar_id: str) -> tuple[str, str]:
+    """Return what a subscription names, the better first: one calendar, else all events of the mailbox.
+
+    Only the second is documented; the first is what calendar services use, and spares the others of the mailbox a
+    notification for every change.
+    """
+    return f"me/calendars/{calendar_id}/events", "me/events"
 
 
 def is_own_link(link: str) -> bool:
