@@ -103,8 +103,9 @@ class KeySets:
     def forget(self, jwks_uri: str) -> None:
         """Drop a set, for the case that a provider's key was stolen."""
         self._sets.pop(jwks_uri, None)
-        for attempt in [attempt for attempt in self._attempts if attempt[0] == jwks_uri]:
-            del self._attempts[attempt]
+        for attempt in list(self._attempts):
+            if attempt[0] == jwks_uri:
+                self._attempts.pop(attempt, None)
 
     def _current(self, jwks_uri: str) -> _KeySet | None:
         known = self._sets.get(jwks_uri)
@@ -118,8 +119,7 @@ class KeySets:
         try:
             last = self._attempts.get((jwks_uri, cause))
             if last is None or self._clock() - last >= gap:
-                self._attempts[jwks_uri, cause] = self._clock()
-                self._fetch(jwks_uri)
+                self._fetch_and_note(jwks_uri, cause)
         except ProviderUnavailable:
             if self._current(jwks_uri) is None:
                 raise
@@ -129,6 +129,13 @@ class KeySets:
         if known is None:
             raise ProviderUnavailable("no_keys")
         return known
+
+    def _fetch_and_note(self, jwks_uri: str, cause: str) -> None:
+        try:
+            self._fetch(jwks_uri)
+        finally:
+            # Noted at the end: those who queued behind a provider that hangs must not hang one after the other.
+            self._attempts[jwks_uri, cause] = self._clock()
 
     def _fetch(self, jwks_uri: str) -> None:
         reply = self._http.request(

@@ -21,7 +21,9 @@ from app.providers.json_reader import JSONObject, read_object
 WELL_KNOWN = "/.well-known/openid-configuration"
 RENEW_AFTER = timedelta(hours=1)
 DROP_AFTER = timedelta(hours=24)
-RETRY_GAP = timedelta(seconds=30)
+RENEWAL_GAP = timedelta(seconds=30)
+FIRST_GAP = timedelta(seconds=1)
+"""Between attempts while nothing is known: long enough that a queue behind a hanging provider fails together."""
 MAX_BYTES = 256 * 1024
 DEADLINE_S = 10.0
 
@@ -105,26 +107,27 @@ class MetadataSource:
             return self._renewed()
 
     def _renewed(self) -> ProviderMetadata:
-        known, now = self._known, self._clock()
-        usable = known is not None and now - known[0] < DROP_AFTER
-        too_soon = self._attempted_at is not None and now - self._attempted_at < RETRY_GAP
-        if known is not None and usable and (too_soon or now - known[0] < RENEW_AFTER):
+        now = self._clock()
+        known = self._known if self._known and now - self._known[0] < DROP_AFTER else None
+        since = now - self._attempted_at if self._attempted_at else None
+        if known is not None and (now - known[0] < RENEW_AFTER or (since is not None and since < RENEWAL_GAP)):
             return known[1]
-        self._attempted_at = now
+        if known is None and since is not None and since < FIRST_GAP:
+            raise ProviderUnavailable("discovery")
         try:
-            fetched = self._fetch()
+            known = self._known = self._fetch()
         except ProviderUnavailable:
-            if known is None or not usable:
+            if known is None:
                 raise
-            return known[1]
         except ProviderRejected:
             # What it says now is unacceptable; going on with the old copy would hide that from the operator.
             self._known = None
             raise
-        self._known = (self._clock(), fetched)
-        return fetched
+        finally:
+            self._attempted_at = self._clock()
+        return known[1]
 
-    def _fetch(self) -> ProviderMetadata:
+    def _fetch(self) -> tuple[datetime, ProviderMetadata]:
         reply = self._http.request(
             "GET",
             self.issuer.rstrip("/") + WELL_KNOWN,
@@ -134,7 +137,7 @@ class MetadataSource:
         )
         if reply.status != 200:
             raise ProviderUnavailable(f"discovery_http_{reply.status}")
-        return read_metadata(read_object(reply.body), self.issuer, self._may_use)
+        return self._clock(), read_metadata(read_object(reply.body), self.issuer, self._may_use)
 
     def _may_use(self, address: str) -> bool:
         """Return whether a secret may go to ``address``: https, no credentials or fragment in it, a known host."""

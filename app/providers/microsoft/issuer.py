@@ -45,13 +45,18 @@ class TenantRule:
         return issuer
 
     def _admits(self, tenant: str) -> bool:
-        if tenant == PERSONAL_TENANT:
-            return self.allow_personal_accounts and self.tenant != "organizations" and self._listed(tenant)
-        if self.tenant == "consumers":
+        segment = self.tenant.lower()
+        is_personal = tenant == PERSONAL_TENANT
+        if is_personal and not self.allow_personal_accounts:
             return False
-        if _GUID.fullmatch(self.tenant.lower()) and self.tenant.lower() != tenant:
-            return False
-        return self._listed(tenant)
+        if segment == "common":
+            return self._listed(tenant)
+        if segment == "consumers":
+            return is_personal and self._listed(tenant)
+        if _GUID.fullmatch(segment):
+            return segment == tenant and self._listed(tenant)
+        # "organizations", or a domain: which tenant that is only Entra knows, and it issued the token there.
+        return not is_personal and self._listed(tenant)
 
     def _listed(self, tenant: str) -> bool:
         return not self.allowed_tenants or tenant in self.allowed_tenants
