@@ -60,6 +60,9 @@ class FaultKind(StrEnum):
     """Token endpoints: 400 `invalid_grant` in the provider's words."""
     INVALID_CLIENT = "invalid_client"
     """Token endpoints: 401 `invalid_client` in the provider's words."""
+    BAD_ID_TOKEN = "bad_id_token"
+    """Token endpoints: the ID token is wrong as `error` says: `issuer`, `bare_issuer`, `audience`, `nonce`, `expired`,
+    `future`, `slightly_ahead`, `unknown_key`, `forged` or `unsigned`."""
     GONE = "gone_410"
     """Calendar reads: the cursor has expired."""
     CLAIMS_CHALLENGE = "claims_challenge"

@@ -37,6 +37,7 @@ def with_faults(operation: str) -> Callable[[View[P]], View[P]]:
             g.operation, g.account = operation, account
             with state.request_log.in_flight(operation, family or account):
                 fault = state.faults.take(operation, account)
+                g.fault = fault
                 return _meet(fault, operation, lambda: view(*args, **kwargs))
 
         return faulty

@@ -24,7 +24,7 @@ class GoogleConsent:
     """Rules of Google's authorization endpoint (developers.google.com/identity/protocols/oauth2/web-server)."""
 
     provider: Provider = "google"
-    title: str = "emulated Google"
+    title: str = "Google, emulated"
 
     def read(self, state: Sandbox, args: Mapping[str, str], tenant: str | None = None) -> AuthorizationRequest:
         """Check a request; every fault but those of `prompt=none` is a page, as at Google."""

@@ -9,6 +9,7 @@ from app.sandbox.accounts import Account
 from app.sandbox.authorization import verifier_matches
 from app.sandbox.client_authentication import authenticated_client, needed
 from app.sandbox.grants import Grant, RefreshState
+from app.sandbox.id_tokens import signed_id_token
 from app.sandbox.issuing import (
     RefreshProblem,
     RefreshRefused,
@@ -142,7 +143,7 @@ def _token_answer(state: Sandbox, issue: _Issue) -> dict[str, Any]:
         "token_type": "Bearer",
     }
     if "openid" in issue.scopes:
-        body["id_token"] = state.keys.current("google").sign(_id_claims(state, issue, access_token))
+        body["id_token"] = signed_id_token(state, "google", _id_claims(state, issue, access_token))
     return body
 
 

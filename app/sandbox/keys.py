@@ -85,7 +85,7 @@ class KeyRing:
 
     def rotate(self, ring: str) -> SigningKey:
         """Sign with a new key from now on; the older ones stay published."""
-        keys = [*self._ring(ring), _make_key(ring)][-KEPT_KEYS:]
+        keys = [*self._ring(ring), make_key(ring)][-KEPT_KEYS:]
         with self._lock:
             self._keys[ring] = keys
         return keys[-1]
@@ -109,7 +109,7 @@ class KeyRing:
     def _ring(self, ring: str) -> list[SigningKey]:
         with self._lock:
             if ring not in self._keys:
-                self._keys[ring] = [_make_key(ring) for _ in range(RINGS[ring])]
+                self._keys[ring] = [make_key(ring) for _ in range(RINGS[ring])]
             return self._keys[ring]
 
 
@@ -118,7 +118,8 @@ def half_hash(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:16]).rstrip(b"=").decode()
 
 
-def _make_key(ring: str) -> SigningKey:
+def make_key(ring: str) -> SigningKey:
+    """Return a new key of the kind a ring holds."""
     if ring == "oidc":
         return _named(ec.generate_private_key(ec.SECP256R1()))
     return _named(rsa.generate_private_key(public_exponent=65537, key_size=2048))

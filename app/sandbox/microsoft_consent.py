@@ -35,7 +35,7 @@ class MicrosoftConsent:
     """Rules of Microsoft's authorization endpoint (Microsoft identity platform, authorization code flow v2.0)."""
 
     provider: Provider = "microsoft"
-    title: str = "emulated Microsoft"
+    title: str = "Microsoft, emulated"
 
     def read(self, state: Sandbox, args: Mapping[str, str], tenant: str | None) -> AuthorizationRequest:
         """Check a request: unknown tenant, client or redirect URI end on a page, all else goes to the redirect URI."""

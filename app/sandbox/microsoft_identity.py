@@ -13,10 +13,11 @@ from app.sandbox.keys import SigningKey
 from app.sandbox.microsoft_clients import ORIGIN
 from app.sandbox.microsoft_consent import is_known_segment, issuer_in_discovery, issuer_of
 from app.sandbox.microsoft_errors import EntraFault, microsoft_error
-from app.sandbox.microsoft_tokens import answer_token_request
+from app.sandbox.microsoft_tokens import answer_token_request, pairwise_subject
 from app.sandbox.oauth_errors import no_store
 from app.sandbox.scopes import in_words, microsoft_scopes, unknown_scopes
 from app.sandbox.state import Sandbox, current_sandbox
+from app.sandbox.tokens import AccessDenied, check_access
 
 blueprint = Blueprint("microsoft_identity", __name__)
 
@@ -104,6 +105,26 @@ def token(segment: str) -> ResponseReturnValue:
             return no_store(jsonify(answer_token_request(state, request, segment)))
     except EntraFault as fault:
         return microsoft_error(fault.error, fault.words, suberror=fault.suberror, status=fault.status)
+
+
+@blueprint.route("/oidc/userinfo", methods=["GET", "POST"])
+def userinfo() -> ResponseReturnValue:
+    """Answer the userinfo request, which Microsoft serves from the Graph host."""
+    try:
+        access = check_access(request.headers.get("Authorization"), "microsoft", {"openid"})
+    except AccessDenied as denial:
+        words = "Access token validation failure." if denial.status == 401 else "Insufficient privileges."
+        code = "InvalidAuthenticationToken" if denial.status == 401 else "Authorization_RequestDenied"
+        return jsonify({"error": {"code": code, "message": words}}), denial.status
+    account = access.account
+    claims = {
+        "sub": pairwise_subject(account, access.client_id),
+        "name": account.name,
+        "given_name": account.given_name,
+        "family_name": account.family_name,
+    }
+    has_email = account.has_email_claim and "email" in access.scopes
+    return jsonify(claims | {"email": account.email} if has_email else claims)
 
 
 @blueprint.route("/<segment>/oauth2/v2.0/logout", methods=["GET", "POST"])

@@ -13,6 +13,7 @@ from flask import Request
 from app.sandbox.accounts import Account
 from app.sandbox.authorization import verifier_matches
 from app.sandbox.grants import Grant
+from app.sandbox.id_tokens import signed_id_token
 from app.sandbox.issuing import (
     RefreshProblem,
     RefreshRefused,
@@ -177,7 +178,7 @@ def _token_answer(state: Sandbox, request: Request, issue: _Issue) -> dict[str, 
         body["refresh_in"] = lifetime_s // 2
     if "openid" in issue.asked:
         ring = "microsoft-personal" if issue.account.is_personal else "microsoft"
-        body["id_token"] = state.keys.current(ring).sign(_id_claims(state, issue))
+        body["id_token"] = signed_id_token(state, ring, _id_claims(state, issue))
     if request.form.get("client_info") == "1":
         body["client_info"] = client_info(issue.account)
     return body

@@ -9,6 +9,7 @@ from app.sandbox.accounts import Account
 from app.sandbox.authorization import verifier_matches
 from app.sandbox.client_authentication import authenticated_client, needed
 from app.sandbox.grants import Grant
+from app.sandbox.id_tokens import signed_id_token
 from app.sandbox.issuing import RefreshRefused, find_refresh, issue_access, issue_refresh, use_refresh
 from app.sandbox.keys import half_hash
 from app.sandbox.oauth_errors import OAuthFault
@@ -106,7 +107,7 @@ def _token_answer(state: Sandbox, issue: _Issue) -> dict[str, Any]:
         "scope": " ".join(sorted(issue.scopes)),
     }
     if "openid" in issue.scopes:
-        body["id_token"] = state.keys.current("oidc").sign(_id_claims(state, issue, access_token))
+        body["id_token"] = signed_id_token(state, "oidc", _id_claims(state, issue, access_token))
     return body
 
 

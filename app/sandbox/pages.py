@@ -10,12 +10,18 @@ from app.sandbox.accounts import Account
 from app.sandbox.fault_plan import OPERATIONS, Fault, FaultKind
 from app.sandbox.grants import Grant, RefreshState
 from app.sandbox.scopes import in_words
-from app.sandbox.settings import PROVIDERS, ROTATIONS
+from app.sandbox.settings import PROVIDERS
 from app.sandbox.state import Sandbox, current_sandbox
 
 blueprint = Blueprint("pages", __name__)
 
 PROVIDER_NAMES = {"google": "Google", "microsoft": "Microsoft", "oidc": "Acme sign-in"}
+ROTATION_WORDS = {
+    "none": "stay the same",
+    "overlap": "are replaced; old ones stay good",
+    "grace": "are replaced; old ones work a little longer",
+    "strict": "work once; reuse revokes all",
+}
 NUMBERS = ("access_token_lifetime_s", "rotation_grace_s", "google_page_size", "graph_page_size")
 
 
@@ -116,7 +122,7 @@ def settings() -> ResponseReturnValue:
     """Show the values that may change while the sandbox runs."""
     state = current_sandbox()
     return render_template(
-        "sandbox/settings.html", runtime=state.runtime, clock=state.clock, rotations=ROTATIONS, page="settings"
+        "sandbox/settings.html", runtime=state.runtime, clock=state.clock, rotations=ROTATION_WORDS, page="settings"
     )
 
 

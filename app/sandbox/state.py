@@ -67,15 +67,21 @@ class Sandbox:
             draft.replace(path)
 
     def restore(self) -> None:
-        """Read the state file when there is one; parts it does not name keep their start values."""
+        """Read the state file when there is one; parts it does not name keep their start values.
+
+        Raises ValueError when it cannot be understood.
+        """
         path = self.settings.state_file
         if path is None or not path.exists():
             return
-        body = json.loads(path.read_text(encoding="utf-8"))
-        with self.lock:
-            for name, part in self.snapshots.items():
-                if name in body:
-                    part.load(body[name])
+        try:
+            body = json.loads(path.read_text(encoding="utf-8"))
+            with self.lock:
+                for name, part in self.snapshots.items():
+                    if name in body:
+                        part.load(body[name])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"The state file cannot be read; remove it to start anew: {path}") from error
 
 
 def new_sandbox(settings: SandboxSettings) -> Sandbox:

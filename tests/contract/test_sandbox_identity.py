@@ -2,7 +2,11 @@
 
 import base64
 import json
+import re
+import subprocess
+import sys
 import threading
+import time
 
 import jwt
 import pytest
@@ -642,6 +646,186 @@ def test_grants_survive_a_restart_with_a_state_file(tmp_path):
 
     assert jwt.get_unverified_header(refreshed["id_token"])["kid"] == kid
     assert token["refresh_token"] not in (tmp_path / "state.json").read_text()
+
+
+def press(walker, page, action, **form):
+    """Send the form of a page whose address ends in `action`, as its button would."""
+    [target] = [found for found in re.findall(r'action="([^"]+)"', page.text) if found.endswith(action)]
+    return walker.http.post(f"{walker.base_url}{target}", data=form, allow_redirects=False, timeout=10)
+
+
+def test_a_person_chooses_an_account_and_unticks_a_box(walker):
+    url = walker.authorization_url("google", f"openid {EVENTS} {FREEBUSY}")
+
+    picker = walker.http.get(url, timeout=10)
+    consent = press(walker, picker, "/account", account="bruno")
+    sent = press(walker, consent, "/decision", account="bruno", decision="allow", scope=FREEBUSY)
+    token = walker.exchange("google", flat(sent.headers["Location"])["code"]).json()
+
+    assert "ada.lindqvist@example.org" in picker.text
+    assert set(re.findall(r'name="scope" value="([^"]+)"', consent.text)) == {EVENTS, FREEBUSY}
+    assert set(token["scope"].split()) == {"openid", FREEBUSY}
+
+
+def test_a_person_is_not_asked_twice_for_the_same(walker):
+    walker.connect("google", "ada", "openid email")
+    picker = walker.http.get(walker.authorization_url("google", "openid email"), timeout=10)
+
+    answer = press(walker, picker, "/account", account="ada")
+
+    assert answer.status_code == 302
+    assert "code" in flat(answer.headers["Location"])
+
+
+def test_a_person_without_an_administrator_goes_back_refused(walker):
+    url = walker.authorization_url("microsoft", GRAPH, tenant="birch.example.org")
+    blocked = press(walker, walker.http.get(url, timeout=10), "/account", account="esra")
+
+    answer = press(walker, blocked, "/decision", account="esra", decision="cancel")
+
+    assert "AADSTS90094" in blocked.text
+    assert flat(answer.headers["Location"])["error"] == "access_denied"
+
+
+def test_a_person_can_approve_as_the_administrator_and_go_on(walker):
+    url = walker.authorization_url("microsoft", GRAPH, tenant="birch.example.org")
+    blocked = press(walker, walker.http.get(url, timeout=10), "/account", account="esra")
+
+    answer = press(walker, blocked, "/administrator", account="esra")
+
+    assert "code" in flat(answer.headers["Location"])
+
+
+def test_a_scripted_fault_demands_an_administrator_of_anybody(walker):
+    walker.control("faults", {"operation": "microsoft.authorize", "kind": "admin_consent", "account": "chiara"})
+    url = walker.authorization_url("microsoft", GRAPH)
+
+    callbacks = [walker.approve(url, "chiara") for _ in range(2)]
+
+    assert callbacks[0]["error"] == "access_denied"
+    assert "code" in callbacks[1]
+
+
+def test_the_rotate_button_replaces_the_refresh_token_once(walker):
+    token = walker.connect("google", "ada", "openid email")
+    page = walker.http.get(f"{walker.base_url}/sandbox/grants", timeout=10)
+
+    press(walker, page, "/rotate")
+    answers = [walker.refresh("google", token["refresh_token"]).json() for _ in range(2)]
+
+    assert "refresh_token" in answers[0]
+    assert "refresh_token" not in answers[1]
+
+
+def test_the_revoke_button_kills_the_grant(walker):
+    token = walker.connect("microsoft", "chiara", GRAPH)
+    page = walker.http.get(f"{walker.base_url}/sandbox/grants", timeout=10)
+
+    press(walker, page, "/revoke")
+    answer = walker.refresh("microsoft", token["refresh_token"])
+
+    assert answer.json()["error_codes"] == [50173]
+    assert answer.json()["suberror"] == "bad_token"
+
+
+def test_the_expire_button_ends_access_tokens_only(walker):
+    token = walker.connect("google", "ada", "openid email")
+    page = walker.http.get(f"{walker.base_url}/sandbox/grants", timeout=10)
+
+    press(walker, page, "/expire")
+
+    assert userinfo(walker, token).status_code == 401
+    assert walker.refresh("google", token["refresh_token"]).status_code == 200
+
+
+def test_the_fault_form_scripts_a_fault(walker):
+    token = walker.connect("google", "ada", "openid email")
+    form = {"operation": "google.token", "kind": "status", "status": "429", "retry_after": "3", "account": "*"}
+
+    walker.http.post(f"{walker.base_url}/sandbox/faults", data=form, timeout=10)
+    answer = walker.refresh("google", token["refresh_token"])
+
+    assert answer.status_code == 429
+    assert answer.headers["Retry-After"] == "3"
+
+
+def test_a_slow_answer_arrives_whole(walker):
+    token = walker.connect("google", "ada", "openid email")
+    walker.control("faults", {"operation": "google.token", "kind": "drip", "seconds": 0.3})
+
+    started_s = time.monotonic()
+    answer = walker.refresh("google", token["refresh_token"])
+
+    assert "access_token" in answer.json()
+    assert time.monotonic() - started_s >= 0.3
+
+
+@pytest.mark.parametrize(
+    ("variant", "error"),
+    [
+        ("issuer", jwt.InvalidIssuerError),
+        ("audience", jwt.InvalidAudienceError),
+        ("expired", jwt.ExpiredSignatureError),
+        ("future", jwt.ImmatureSignatureError),
+        ("forged", jwt.InvalidSignatureError),
+        ("unsigned", jwt.InvalidAlgorithmError),
+    ],
+)
+def test_a_spoilt_id_token_is_wrong_in_the_way_it_was_asked_for(walker, running, variant, error):
+    token = walker.connect("google", "ada", "openid email")
+    walker.control("faults", {"operation": "google.token", "kind": "bad_id_token", "error": variant})
+    spoilt = walker.refresh("google", token["refresh_token"]).json()["id_token"]
+    key = running.state.keys.current("google").private_key.public_key()
+
+    with pytest.raises(error):
+        jwt.decode(
+            spoilt,
+            key,
+            algorithms=["RS256"],
+            audience=CLIENT_IDS["google"],
+            issuer="https://accounts.google.com",
+            leeway=10,
+        )
+
+
+def test_a_reset_connection_does_no_work(walker):
+    token = walker.connect("oidc", "farid", OFFLINE)
+    walker.control("faults", {"operation": "oidc.token", "kind": "reset"})
+
+    with pytest.raises(requests.ConnectionError):
+        walker.refresh("oidc", token["refresh_token"])
+
+    assert walker.refresh("oidc", token["refresh_token"]).status_code == 200
+
+
+def test_rotated_keys_stay_published_until_retired(walker):
+    def published():
+        document = walker.http.get(f"{walker.base_url}/idp/jwks", timeout=10).json()
+        return [key["kid"] for key in document["keys"]]
+
+    before = published()[-1]
+    newer = walker.control("keys/rotate", {"provider": "oidc"}).json()["kid"]
+    overlapping = published()
+    walker.control("keys/rotate", {"provider": "oidc", "retire": True})
+
+    assert {before, newer} <= set(overlapping)
+    assert before not in published()
+
+
+def test_the_module_serves_until_it_is_told_to_stop(tmp_path):
+    command = [sys.executable, "-m", "app.sandbox", "--port", "0", "--state", str(tmp_path / "state.json")]
+    command += ["--client", "google:id:secret:http://localhost:8000/callback/google"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            base_url = process.stdout.readline().rsplit(" ", 1)[1].strip()
+            answer = requests.get(f"{base_url}/", timeout=10)
+        finally:
+            process.terminate()
+            status = process.wait(timeout=20)
+
+    assert answer.status_code == 200
+    assert status == 0
+    assert (tmp_path / "state.json").stat().st_mode & 0o077 == 0
 
 
 def test_foreign_pages_cannot_press_the_buttons(walker):
