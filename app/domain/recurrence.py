@@ -53,7 +53,7 @@ def expand(series: Series, window: Window, cap: int = 10_000) -> tuple[Occurrenc
     occurrences = [*own, *(occurrence for found in moved for occurrence in found)]
     if len(occurrences) > cap:
         raise Unrepresentable("too_many_instances")
-    return tuple(sorted(occurrences, key=lambda item: (str(item.start), item.recurrence_id)))
+    return tuple(sorted(occurrences, key=lambda item: (_begin(item.start), item.recurrence_id)))
 
 
 def standalone(event: RemoteEvent, window: Window) -> tuple[Occurrence, ...]:
@@ -267,6 +267,11 @@ def _replaced_start(exception: RemoteEvent) -> Moment | None:
 
 def _takes_place(event: RemoteEvent) -> bool:
     return event.status is not EventStatus.CANCELLED and event.problem is None
+
+
+def _begin(start: datetime | date) -> datetime:
+    # An exception may turn one instance of a timed series into an all-day one.
+    return start if isinstance(start, datetime) else _midnight(start)
 
 
 def _midnight(day: date) -> datetime:

@@ -16,11 +16,9 @@ from dateutil.rrule import (
     DAILY,
     FR,
     HOURLY,
-    MINUTELY,
     MO,
     MONTHLY,
     SA,
-    SECONDLY,
     SU,
     TH,
     TU,
@@ -33,8 +31,8 @@ from dateutil.rrule import (
 from app.domain.errors import Unrepresentable
 from app.domain.zones import find_zone
 
-Frequency = Literal[0, 1, 2, 3, 4, 5, 6]
-"""The constants of ``dateutil.rrule``, YEARLY to SECONDLY."""
+Frequency = Literal[0, 1, 2, 3, 4]
+"""The constants of ``dateutil.rrule``, YEARLY to HOURLY."""
 
 _FREQUENCIES: Mapping[str, Frequency] = {
     "YEARLY": YEARLY,
@@ -42,8 +40,6 @@ _FREQUENCIES: Mapping[str, Frequency] = {
     "WEEKLY": WEEKLY,
     "DAILY": DAILY,
     "HOURLY": HOURLY,
-    "MINUTELY": MINUTELY,
-    "SECONDLY": SECONDLY,
 }
 _WEEKDAYS: Mapping[str, weekday] = {"MO": MO, "TU": TU, "WE": WE, "TH": TH, "FR": FR, "SA": SA, "SU": SU}
 _NUMBER_PARTS = frozenset(
@@ -170,9 +166,11 @@ def _known_parameters(text: str) -> str:
 
 def _rule(text: str) -> Rule:
     parts = _parts(text)
-    frequency = _FREQUENCIES.get(parts.pop("FREQ", "").upper())
+    name = parts.pop("FREQ", "").upper()
+    frequency = _FREQUENCIES.get(name)
     if frequency is None:
-        raise Unrepresentable("bad_rule")
+        # No calendar offers rules by the minute, and a crafted one keeps the walk busy for minutes.
+        raise Unrepresentable("unsupported_rule" if name in ("MINUTELY", "SECONDLY") else "bad_rule")
     until = parts.pop("UNTIL", None)
     return Rule(
         frequency=frequency,
