@@ -21,7 +21,7 @@ def signed_id_token(state: Sandbox, ring: str, claims: dict[str, Any]) -> str:
         return key.sign(claims)
     match fault.error:
         case "unsigned":
-            return jwt.encode(claims, None, algorithm="none")
+            return jwt.encode(claims, "", algorithm="none")
         case "unknown_key":
             return make_key(ring).sign(claims)
         case "forged":
@@ -33,21 +33,15 @@ def signed_id_token(state: Sandbox, ring: str, claims: dict[str, Any]) -> str:
 
 def _wrong(variant: str, claims: dict[str, Any]) -> dict[str, Any]:
     """Return the claims that a variant gets wrong; nothing for a variant nobody knows."""
-    match variant:
-        case "issuer":
-            return {"iss": ODD_ISSUER}
-        case "bare_issuer":
-            # Google may leave out the scheme; clients are told to take both.
-            return {"iss": str(claims["iss"]).removeprefix("https://")}
-        case "audience":
-            return {"aud": "another-client"}
-        case "nonce":
-            return {"nonce": "another-nonce"}
-        case "expired":
-            return {"iat": claims["iat"] - DAY_S, "exp": claims["exp"] - DAY_S}
-        case "future":
-            return {"iat": claims["iat"] + DAY_S, "exp": claims["exp"] + DAY_S, "nbf": claims["iat"] + DAY_S}
-        case "slightly_ahead":
-            return {"iat": claims["iat"] + 5}
-        case _:
-            return {}
+    issued_s, ends_s = claims["iat"], claims["exp"]
+    variants: dict[str, dict[str, Any]] = {
+        "issuer": {"iss": ODD_ISSUER},
+        # Google may leave out the scheme; clients are told to take both.
+        "bare_issuer": {"iss": str(claims["iss"]).removeprefix("https://")},
+        "audience": {"aud": "another-client"},
+        "nonce": {"nonce": "another-nonce"},
+        "expired": {"iat": issued_s - DAY_S, "exp": ends_s - DAY_S},
+        "future": {"iat": issued_s + DAY_S, "exp": ends_s + DAY_S, "nbf": issued_s + DAY_S},
+        "slightly_ahead": {"iat": issued_s + 5},
+    }
+    return variants.get(variant, {})
