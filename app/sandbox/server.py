@@ -14,7 +14,7 @@ from app.sandbox.settings import SandboxSettings
 from app.sandbox.state import Sandbox
 
 LOOPBACK = "127.0.0.1"
-SILENT_CONNECTION_S = 15
+SILENT_CONNECTION_S = 5
 """How long a client may say nothing on an open connection, as browsers do that connect ahead of need."""
 
 
