@@ -19,6 +19,7 @@ MAX_DEPTH = 64
 """Provider documents stay below ten; recurrence and extended properties add a few."""
 
 DEFAULT_MAX_BYTES = 10 * 1024 * 1024
+_UNREADABLE = object()
 
 
 def read_json(body: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, max_depth: int = MAX_DEPTH) -> object:
@@ -33,9 +34,9 @@ def read_json(body: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, max_depth: int
             parse_float=_finite,
         )
     except (ValueError, RecursionError):
-        # The cause quotes the document, which may hold tokens.
-        raise ProviderUnavailable("bad_json") from None
-    if _is_deeper_than(document, max_depth):
+        # Raised below, outside this block: the parser's error holds the document, which may hold tokens.
+        document = _UNREADABLE
+    if document is _UNREADABLE or _is_deeper_than(document, max_depth):
         raise ProviderUnavailable("bad_json")
     return document
 

@@ -1,0 +1,75 @@
+"""The ways of client authentication, and Entra's scope spellings."""
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from urllib.parse import unquote_plus
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from app.domain.secret import Secret
+from app.providers.client_authentication import ASSERTION_TYPE, SecretInBody, SecretInHeader, SignedAssertion
+from app.providers.microsoft.scopes import for_refresh, short_list
+
+ENDPOINT = "https://idp.example.test/token"
+
+
+def test_a_secret_in_the_header_is_encoded_twice_and_not_repeated_in_the_body():
+    proof = SecretInHeader("id:1", Secret("p w:%ü")).credentials(ENDPOINT)
+
+    pair = base64.b64decode(proof.headers["Authorization"].removeprefix("Basic ")).decode()
+    assert [unquote_plus(part) for part in pair.split(":")] == ["id:1", "p w:%ü"]
+    assert proof.form == {}
+
+
+def test_a_secret_in_the_body_sets_no_header():
+    proof = SecretInBody("id", Secret("secret")).credentials(ENDPOINT)
+
+    assert (proof.form, proof.headers) == ({"client_id": "id", "client_secret": "secret"}, {})
+
+
+def test_credentials_are_not_shown():
+    assert "secret" not in repr(SecretInBody("id", Secret("secret")).credentials(ENDPOINT))
+
+
+def test_assertions_are_fresh_and_bound_to_the_endpoint():
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    method = SignedAssertion("id", key, None, lambda: datetime.now(UTC))
+
+    proofs = [method.credentials(ENDPOINT).form for _ in range(2)]
+    claims = [
+        jwt.decode(proof["client_assertion"], key.public_key(), algorithms=["PS256"], audience=ENDPOINT)
+        for proof in proofs
+    ]
+
+    assert proofs[0]["client_assertion_type"] == ASSERTION_TYPE
+    assert claims[0]["iss"] == claims[0]["sub"] == "id"
+    assert claims[0]["exp"] - claims[0]["iat"] == 300
+    assert claims[0]["jti"] != claims[1]["jti"]
+
+
+def test_assertions_name_their_certificate():
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    class Certificate:
+        def fingerprint(self, _algorithm):
+            return hashlib.sha256(b"certificate").digest()
+
+    assertion = SignedAssertion("id", key, Certificate(), lambda: datetime.now(UTC)).credentials(ENDPOINT).form
+
+    header = jwt.get_unverified_header(assertion["client_assertion"])
+    assert base64.urlsafe_b64decode(header["x5t#S256"] + "=") == hashlib.sha256(b"certificate").digest()
+
+
+def test_entra_scopes_get_one_spelling():
+    answered = "https://graph.microsoft.com/calendars.read HTTPS://graph.microsoft.com/User.Read openid Some.New"
+
+    assert short_list(answered) == "Calendars.Read User.Read openid Some.New"
+
+
+def test_a_refresh_asks_for_graph_scopes_alone():
+    assert for_refresh(["openid", "profile", "offline_access", "email", "calendars.read"]) == [
+        "Calendars.Read",
+        "email",
+    ]
