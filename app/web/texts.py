@@ -178,7 +178,7 @@ AGENDA_CONTINUES = "from {start}"
 
 NEWS: Mapping[str, str] = {
     "connected": "Connected. Latchkey tried the access once and it works.",
-    "reconnected": "Reconnected. Everything is as it was before.",
+    "reconnected": "Consent renewed. Latchkey tried the access once and it works.",
     "signed-out": "You are signed out of this browser.",
 }
 

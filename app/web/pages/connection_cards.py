@@ -119,7 +119,7 @@ def state_of(view: ConnectionView) -> State:
         return State(Tone.BUSY, texts.STATE_SYNCING, texts.STATE_SYNCING_SENTENCE, details)
     declined = connection.declined()
     if declined:
-        names = ", ".join(texts.FEATURES[feature].name.lower() for feature in declined)
+        names = ", ".join(words.name.lower() for words in _words(connection, declined))
         sentence = texts.STATE_PARTLY_SENTENCE.format(features=names)
         return State(Tone.PARTLY, texts.STATE_PARTLY, sentence, Action(texts.ACTION_GRANT, reconnect, is_post=True))
     return State(Tone.GOOD, texts.STATE_WORKING, texts.STATE_WORKING_SENTENCE, details)

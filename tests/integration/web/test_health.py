@@ -1,0 +1,20 @@
+from app.domain.errors import StoreUnavailable
+from tests.integration.web.conftest import PUBLIC_URL
+
+
+def test_alive_asks_nobody(client, services):
+    services.health.error = StoreUnavailable()
+
+    assert client.get("/healthz", base_url=PUBLIC_URL).status_code == 200
+    assert services.health.calls == []
+    assert services.sessions.calls == []
+
+
+def test_ready_names_what_is_missing(client, services):
+    assert client.get("/readyz", base_url=PUBLIC_URL).status_code == 200
+
+    services.health.faults = ("store_unavailable", "broker_unavailable")
+    answer = client.get("/readyz", base_url=PUBLIC_URL)
+
+    assert answer.status_code == 503
+    assert answer.json["faults"] == ["store_unavailable", "broker_unavailable"]
