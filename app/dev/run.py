@@ -87,10 +87,10 @@ def migrate_command(arguments: Sequence[str]) -> int:
 def _run(options: RunOptions, supervisor: Supervisor, console: Console) -> NoReturn:
     if options.is_reset:
         _reset(options.data_dir)
+    addresses = _addresses(options)
     environment = _with_our_programs(os.environ)
     environment["DATABASE_URL"] = database_url(supervisor, options.data_dir, os.environ)
     environment["REDIS_URL"] = redis_url(supervisor, options.data_dir, os.environ)
-    addresses = _addresses(options)
     environment |= _our_settings(options.data_dir, addresses)
     _migrate(supervisor, options.procfile, environment)
     if addresses.sandbox_url is not None:
@@ -182,7 +182,7 @@ def _answers(port: int, path: str) -> bool:
     """Say whether a GET is answered with success; a plain connection, as no proxy may stand between."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PROBE_TIMEOUT_S)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Host": f"localhost:{port}"})
         return connection.getresponse().status < 400
     except (OSError, http.client.HTTPException):
         return False
