@@ -89,8 +89,11 @@ class Provider(Protocol):
         ``nonce`` null skips the nonce (refresh answers); ``access_token`` is checked against ``at_hash``.
         """
 
-    def probe(self, access_token: Secret) -> None:
-        """Make one harmless live call with the token; raises when it does not work."""
+    def probe(self, access_token: Secret, *, subject: str | None = None) -> None:
+        """Make one harmless live call with the token; raises when it does not work.
+
+        With ``subject`` the account that answers must be this one, else ``IDTokenInvalid`` (OIDC Core 5.3.2).
+        """
 
     def revoke(self, token: Secret) -> Revocation:
         """Revoke a refresh (or access) token at the provider (RFC 7009); never raises for its refusal."""

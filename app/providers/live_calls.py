@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from app.domain.errors import (
     AccessTokenRejected,
+    IDTokenInvalid,
     ProviderError,
     ProviderRejected,
     ProviderThrottled,
@@ -35,6 +36,12 @@ def fetch_profile(http: OutboundClient, url: str, access_token: Secret) -> JSONO
     if reply.status != 200:
         raise _profile_failure(reply)
     return read_object(reply.body)
+
+
+def check_profile(profile: JSONObject, subject: str | None) -> None:
+    """Refuse a profile of somebody else: the token would have been swapped (OpenID Connect Core section 5.3.2)."""
+    if subject is not None and profile.get("sub") != subject:
+        raise IDTokenInvalid("userinfo_sub")
 
 
 def _profile_failure(reply: Reply) -> ProviderError:

@@ -565,6 +565,18 @@ def test_no_secret_is_logged_or_shown(there, kind, caplog):
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "account"), [("google", "ada"), ("microsoft", "chiara"), ("microsoft", "ada-personal"), ("oidc", "ada")]
+)
+def test_t06_a_profile_of_somebody_else_is_refused(there, kind, account):
+    provider, start, answer = consent(there, kind, account=account)
+    subject = identity_of(provider, start, answer).subject
+
+    provider.probe(answer.access_token, subject=subject)
+    with pytest.raises(IDTokenInvalid, match="userinfo_sub"):
+        provider.probe(answer.access_token, subject=subject[:-1] + ("0" if subject[-1] != "0" else "1"))
+
+
 def test_the_registry_knows_its_providers_in_order(there):
     providers = there.providers()
 

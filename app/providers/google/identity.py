@@ -21,7 +21,7 @@ from app.providers.google.token_refusals import classify
 from app.providers.http import OutboundClient
 from app.providers.id_tokens import Claims, IDTokenValidator, TokenRules
 from app.providers.key_sets import SigningKey
-from app.providers.live_calls import fetch_profile, revoke_token
+from app.providers.live_calls import check_profile, fetch_profile, revoke_token
 from app.providers.settings import ProviderSettings
 from app.providers.token_endpoint import TokenEndpoint
 
@@ -108,9 +108,9 @@ class GoogleProvider:
             name=token.text("name"),
         )
 
-    def probe(self, access_token: Secret) -> None:
+    def probe(self, access_token: Secret, *, subject: str | None = None) -> None:
         """Ask Google who the token belongs to."""
-        fetch_profile(self._http, USERINFO_ENDPOINT, access_token)
+        check_profile(fetch_profile(self._http, USERINFO_ENDPOINT, access_token), subject)
 
     def revoke(self, token: Secret) -> Revocation:
         """Revoke the whole grant of this account to this project: Google does not revoke single tokens."""

@@ -15,7 +15,7 @@ import msal
 from msal.exceptions import MsalError
 
 from app.domain.connections import Identity
-from app.domain.errors import ProviderRejected, ProviderUnavailable
+from app.domain.errors import IDTokenInvalid, ProviderRejected, ProviderUnavailable
 from app.domain.secret import Secret
 from app.domain.tokens import RotationClass, TokenAnswer
 from app.ports.providers import AuthorizationStart, CalendarProvider, Revocation
@@ -128,9 +128,11 @@ class MicrosoftProvider:
             name=token.text("name"),
         )
 
-    def probe(self, access_token: Secret) -> None:
+    def probe(self, access_token: Secret, *, subject: str | None = None) -> None:
         """Ask Graph who the token belongs to."""
-        fetch_profile(self._http, ME, access_token)
+        profile = fetch_profile(self._http, ME, access_token)
+        if subject is not None and not _is_account(profile.get("id"), subject):
+            raise IDTokenInvalid("userinfo_sub")
 
     def revoke(self, token: Secret) -> Revocation:  # noqa: ARG002 - nowhere to send it
         """Say that Entra cannot: the nearest call would end every session of the person in every application."""
@@ -165,6 +167,12 @@ class MicrosoftProvider:
             http_cache={},
             token_cache=NoTokenCache(),
         )
+
+
+def _is_account(graph_id: object, oid: str) -> bool:
+    """Return whether both name one account; Graph shows a personal one by the last 16 digits of its ``oid``."""
+    personal = oid.startswith("00000000-0000-0000-") and graph_id == oid.replace("-", "")[16:]
+    return graph_id == oid or personal
 
 
 def _never_asked(error: Exception) -> ProviderRejected | ProviderUnavailable:

@@ -19,7 +19,7 @@ from app.providers.authorization_requests import build_authorization_url
 from app.providers.client_authentication import ClientAuthentication
 from app.providers.http import OutboundClient
 from app.providers.id_tokens import IDTokenValidator, TokenRules, exactly
-from app.providers.live_calls import fetch_profile, revoke_token
+from app.providers.live_calls import check_profile, fetch_profile, revoke_token
 from app.providers.metadata import MetadataSource, ProviderMetadata
 from app.providers.oidc.token_refusals import classify
 from app.providers.settings import ProviderSettings
@@ -101,11 +101,11 @@ class OIDCProvider:
             name=token.text("name") or token.text("preferred_username"),
         )
 
-    def probe(self, access_token: Secret) -> None:
+    def probe(self, access_token: Secret, *, subject: str | None = None) -> None:
         """Ask the provider who the token belongs to. Without a userinfo endpoint there is no call to make."""
         endpoint = self._metadata.get().userinfo_endpoint
         if endpoint is not None:
-            fetch_profile(self._http, endpoint, access_token)
+            check_profile(fetch_profile(self._http, endpoint, access_token), subject)
 
     def revoke(self, token: Secret) -> Revocation:
         """Revoke a token by RFC 7009."""

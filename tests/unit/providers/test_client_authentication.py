@@ -1,4 +1,4 @@
-"""The ways of client authentication, and Entra's scope spellings."""
+"""The ways of client authentication, and Entra's spellings of scopes and accounts."""
 
 import base64
 import hashlib
@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from urllib.parse import unquote_plus
 
 import jwt
+import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from app.domain.secret import Secret
 from app.providers.client_authentication import ASSERTION_TYPE, SecretInBody, SecretInHeader, SignedAssertion
+from app.providers.microsoft.identity import _is_account
 from app.providers.microsoft.scopes import for_refresh, short_list
 
 ENDPOINT = "https://idp.example.test/token"
@@ -73,3 +75,17 @@ def test_a_refresh_asks_for_graph_scopes_alone():
         "Calendars.Read",
         "email",
     ]
+
+
+@pytest.mark.parametrize(
+    ("graph_id", "oid", "same"),
+    [
+        ("a1b2c3d4-0000-4000-8000-000000000001", "a1b2c3d4-0000-4000-8000-000000000001", True),
+        ("f2a1b2c3d4e5f6a7", "00000000-0000-0000-f2a1-b2c3d4e5f6a7", True),
+        ("8000000000000001", "a1b2c3d4-0000-4000-8000-000000000001", False),
+        ("other", "a1b2c3d4-0000-4000-8000-000000000001", False),
+        (None, "a1b2c3d4-0000-4000-8000-000000000001", False),
+    ],
+)
+def test_graph_and_entra_name_one_account_in_two_ways(graph_id, oid, same):
+    assert _is_account(graph_id, oid) is same
