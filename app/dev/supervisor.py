@@ -19,6 +19,7 @@ from app.dev.children import describe_status, has_died, kill, spawn
 from app.dev.output import Console, LineReader
 
 _TURN_S = 0.1
+_PROBE_PAUSE_S = 0.2
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -119,7 +120,10 @@ class Supervisor:
         while not is_ready():
             if time.monotonic() > deadline:
                 raise NotReadyError(f"{what} was not ready after {within_s:.0f} s")
-            self._turn()
+            # Not after every line of output: the probes themselves make output.
+            asked = time.monotonic()
+            while time.monotonic() < asked + _PROBE_PAUSE_S:
+                self._turn()
 
     def watch_on(self) -> NoReturn:
         """Show output until the end, which is always one of the two: ChildDiedError or StopRequested."""
