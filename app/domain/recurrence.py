@@ -38,19 +38,19 @@ def expand(series: Series, window: Window, cap: int = 10_000) -> tuple[Occurrenc
     """Return the occurrences of a series that touch the window, in order of start.
 
     Rule instances and RDATEs, less EXDATEs, EXRULEs and cancelled exceptions; then the other exceptions, wherever they
-    were moved. Empty for a cancelled master, and for one with a ``problem``.
+    were moved. Empty for a cancelled master, and for one with a ``problem``; without a master the exceptions stand alone.
 
     Raises ``Unrepresentable``: the rules cannot be read, or give more than ``cap`` occurrences.
     """
     master = series.master
-    if not _takes_place(master):
+    if master is not None and not _takes_place(master):
         return ()
     try:
-        own = _unchanged(master, series.exceptions, window, cap)
-        moved = [standalone(exception, window) for exception in series.exceptions]
+        occurrences = [] if master is None else list(_unchanged(master, series.exceptions, window, cap))
     except OverflowError as error:
         raise Unrepresentable("absurd_time") from error
-    occurrences = [*own, *(occurrence for found in moved for occurrence in found)]
+    for exception in series.exceptions:
+        occurrences += standalone(exception, window)
     if len(occurrences) > cap:
         raise Unrepresentable("too_many_instances")
     return tuple(sorted(occurrences, key=lambda item: (_begin(item.start), item.recurrence_id)))
