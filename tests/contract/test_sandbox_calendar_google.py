@@ -374,3 +374,20 @@ def test_lost_answer_has_done_the_work(served, ada):
         ada.post(CALENDAR, json={"id": "unheard01", **TIMED})
 
     assert reason(ada.post(CALENDAR, json={"id": "unheard01", **TIMED})) == (409, "duplicate")
+
+
+def test_calendar_list_delta_tells_of_new_renamed_and_removed_calendars(served, ada):
+    path = "/calendar/v3/users/me/calendarList"
+    who = {"provider": "google", "account": "ada"}
+    made = served.control("/calendars", **who, action="add", name="Garden")
+    token = ada.get(path).json()["nextSyncToken"]
+
+    served.control("/calendars", **who, action="rename", calendar=made["id"], name="Allotment")
+    renamed = ada.get(path, params={"syncToken": token}).json()
+    served.control("/calendars", **who, action="remove", calendar=made["id"])
+    removed = ada.get(path, params={"syncToken": renamed["nextSyncToken"]}).json()["items"]
+
+    assert [(item["id"], item["summary"]) for item in renamed["items"]] == [(made["id"], "Allotment")]
+    assert [(item["id"], item["deleted"]) for item in removed] == [(made["id"], True)]
+    assert made["id"] not in {item["id"] for item in ada.get(path).json()["items"]}
+    assert ada.get(f"/calendar/v3/calendars/{made['id']}/events").status_code == 404

@@ -310,3 +310,14 @@ def test_lifecycle_events_go_to_their_own_address(served, hook, event, left):
     (item,) = json.loads(request.body)["value"]
     assert (request.path, item["lifecycleEvent"], item["clientState"]) == ("/hooks/life", event, "state")
     assert len(chiara.get("/v1.0/subscriptions").json()["value"]) == left
+
+
+def test_channel_on_the_calendar_list_tells_of_calendars(served, hook):
+    ada = served.google("ada")
+    body = {"id": "list", "type": "web_hook", "address": hook.url}
+    assert ada.post("/calendar/v3/users/me/calendarList/watch", json=body).status_code == 200
+    ada.post(CALENDAR, json=TIMED)
+
+    served.control("/calendars", provider="google", account="ada", action="add", name="Garden")
+
+    assert sorted(entry["state"] for entry in sent(served, 2)) == ["exists", "sync"]

@@ -49,6 +49,11 @@ def browser():
         yield session
 
 
+def shown(browser, url, **query):
+    """Return a page with its no-break spaces made plain."""
+    return browser.get(url, params=query).text.replace("\N{NO-BREAK SPACE}", " ")
+
+
 def form_of(page, legend_id):
     """Return the hidden and visible fields of the form in a section."""
     section = page.partition(f'id="{legend_id}"')[2].partition("</form>")[0]
@@ -61,14 +66,14 @@ def test_event_page_adds_moves_and_deletes(served, browser, provider, key):
     times = {"start": "2031-03-03T10:00", "end": "2031-03-03T11:00"}
 
     browser.post(url, data={"action": "add", "title": "From the page", "repeat": "", **times})
-    page = browser.get(url, params={"start": "2031-03-02"}).text
+    page = shown(browser, url, start="2031-03-02")
     link = re.search(r'href="([^"]*event=[^"]*)#edit"', page)[1].replace("&amp;", "&")
     fields = form_of(browser.get(served.base_url + link).text, "edit")
     moved = {"action": "change", "event": fields["event"], "title": "Moved", **times, "end": "2031-03-03T12:30"}
     browser.post(url, data=moved)
-    after_move = browser.get(url, params={"start": "2031-03-02"}).text
+    after_move = shown(browser, url, start="2031-03-02")
     browser.post(url, data={"action": "delete", "event": fields["event"]})
-    after_delete = browser.get(url, params={"start": "2031-03-02"}).text
+    after_delete = shown(browser, url, start="2031-03-02")
 
     assert "From the page" in page
     assert "Mon 03 Mar 10:00 to 12:30" in after_move
@@ -81,7 +86,7 @@ def test_event_page_cancels_one_instance_and_renames_a_series(served, browser, p
     url = f"{served.base_url}/people/{provider}/{key}/events"
     times = {"start": "2031-03-03T10:00", "end": "2031-03-03T11:00"}
     browser.post(url, data={"action": "add", "title": "Each week", "repeat": "weekly", **times})
-    page = browser.get(url, params={"start": "2031-03-02"}).text
+    page = shown(browser, url, start="2031-03-02")
     row = next(part for part in page.split("<tr>") if "Mon 10 Mar" in part and "Each week" in part)
     link = re.search(r'href="([^"]*event=[^"]*)#edit"', row)[1].replace("&amp;", "&")
     edit = browser.get(served.base_url + link).text
@@ -90,7 +95,7 @@ def test_event_page_cancels_one_instance_and_renames_a_series(served, browser, p
 
     browser.post(url, data={"action": "delete", "event": event})
     browser.post(url, data={"action": "rename_series", "series": series, "title": "Every week"})
-    rows = [row for row in browser.get(url, params={"start": "2031-03-02"}).text.split("<tr>") if "Every week" in row]
+    rows = [row for row in shown(browser, url, start="2031-03-02").split("<tr>") if "Every week" in row]
 
     assert re.findall(r"Mon \d\d Mar", " ".join(row.partition("to")[0] for row in rows)) == ["Mon 03 Mar", "Mon 17 Mar"]
 
@@ -111,7 +116,7 @@ def test_titles_are_escaped_and_foreign_sites_cannot_post(served, browser):
     times = {"start": "2031-03-03T10:00", "end": "2031-03-03T11:00"}
     browser.post(url, data={"action": "add", "title": "<script>alert(1)</script>", **times})
 
-    page = browser.get(url, params={"start": "2031-03-02"}).text
+    page = shown(browser, url, start="2031-03-02")
     foreign = browser.post(url, data={"action": "add", **times}, headers={"Origin": "https://evil.example"})
 
     assert "<script>alert" not in page

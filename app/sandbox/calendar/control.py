@@ -9,6 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from app.sandbox.accounts import Account, UnknownAccountError
+from app.sandbox.calendar.calendar_edits import add_calendar, remove_calendar, rename_calendar
 from app.sandbox.calendar.corpus import CORPUS_KEY
 from app.sandbox.calendar.editing import REPEATS, Draft, Editing, EditRefusedError, editing
 from app.sandbox.calendar.state import CalendarSide, current_side
@@ -22,6 +23,7 @@ _LIFECYCLE = ("missed", "subscriptionRemoved", "reauthorizationRequired")
 @blueprint.errorhandler(EditRefusedError)
 @blueprint.errorhandler(UnknownAccountError)
 @blueprint.errorhandler(UnknownCalendarError)
+@blueprint.errorhandler(KeyError)
 @blueprint.errorhandler(ValueError)
 def _explain(error: Exception) -> tuple[Response, int]:
     return jsonify({"error": str(error) or type(error).__name__}), 400
@@ -39,6 +41,26 @@ def edit_events() -> tuple[Response, int]:
         edit = editing(side.world, _account(side, asked), asked.get("calendar"))
         event = _perform(edit, asked)
     return jsonify(event), 200
+
+
+@blueprint.post("/calendars")
+def edit_calendars() -> tuple[Response, int]:
+    """Add, rename or remove a calendar; members: provider, account, action, name, calendar. Answer with its entry."""
+    asked, side = _asked(), current_side()
+    with side.sandbox.lock:
+        account = _account(side, asked)
+        mailbox = side.world.mailbox(account.provider, account.key)
+        match asked.get("action"):
+            case "add":
+                calendar = add_calendar(mailbox, str(asked["name"]))
+            case "rename":
+                calendar = rename_calendar(mailbox, str(asked["calendar"]), str(asked["name"]))
+            case "remove":
+                calendar = remove_calendar(mailbox, str(asked["calendar"]))
+            case action:
+                raise EditRefusedError(f"unknown action: {action}")
+        side.push.tell_of_list(mailbox)
+    return jsonify(calendar.entry), 200
 
 
 @blueprint.post("/bulk")

@@ -58,9 +58,12 @@ class Caller:
         if calendar_id == "primary":
             return self.mailbox.main
         try:
-            return self.mailbox.calendar(calendar_id)
+            found = self.mailbox.calendar(calendar_id)
         except UnknownCalendarError as error:
             raise not_found() from error
+        if found.entry.get("deleted"):
+            raise not_found()
+        return found
 
     def events(self, calendar_id: str) -> GoogleEvents:
         """Return the events of a calendar of the caller.

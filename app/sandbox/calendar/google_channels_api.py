@@ -18,14 +18,13 @@ from app.sandbox.calendar.google_access import (
     sent_json,
 )
 from app.sandbox.calendar.google_errors import GoogleError, invalid, required
+from app.sandbox.calendar.push import CALENDAR_LIST
 from app.sandbox.calendar.world import Calendar, Json
 from app.sandbox.faults import with_faults
 
 blueprint = Blueprint("sandbox_google_channels", __name__, url_prefix="/calendar/v3")
 _LONGEST = timedelta(days=7)
 _ROOT = "https://www.googleapis.com/calendar/v3"
-_LIST = ""
-"""Stands for the calendar list where a channel names its calendar."""
 
 
 @blueprint.post("/calendars/<calendar_id>/events/watch")
@@ -46,7 +45,7 @@ def watch_events(caller: Caller, calendar_id: str) -> Json:
 @google_route("calendar.v3.CalendarList.Watch", READ_LIST)
 def watch_list(caller: Caller) -> Json:
     """Open a channel for the calendar list."""
-    return _open(caller, _LIST, f"{_ROOT}/users/me/calendarList?alt=json")
+    return _open(caller, CALENDAR_LIST, f"{_ROOT}/users/me/calendarList?alt=json")
 
 
 @blueprint.post("/channels/stop")

@@ -16,6 +16,8 @@ from app.sandbox.calendar.world import UnknownCalendarError
 blueprint = Blueprint(
     "calendar_pages", __name__, url_prefix="/people/<provider>/<key>/events", template_folder="templates"
 )
+_TIED = "\N{NO-BREAK SPACE}"
+"""Keeps a date or a time on one line of a narrow table."""
 _BEFORE = timedelta(days=2)
 _AFTER = timedelta(days=19)
 
@@ -128,11 +130,11 @@ def entry_time(entry: Entry) -> str:
     """Return when an entry is, in words short enough for a table."""
     if entry.is_all_day:
         last = entry.end - timedelta(days=1)
-        is_one_day = last.date() <= entry.start.date()
-        return f"{entry.start:%a %d %b}" if is_one_day else f"{entry.start:%a %d %b} to {last:%a %d %b}"
-    is_same_day = entry.start.date() == entry.end.date()
-    return (
-        f"{entry.start:%a %d %b %H:%M} to {entry.end:%H:%M}"
-        if is_same_day
-        else (f"{entry.start:%a %d %b %H:%M} to {entry.end:%a %d %b %H:%M}")
-    )
+        return _day(entry.start) if last.date() <= entry.start.date() else f"{_day(entry.start)} to {_day(last)}"
+    if entry.start.date() == entry.end.date():
+        return f"{_day(entry.start)} {entry.start:%H:%M}{_TIED}to{_TIED}{entry.end:%H:%M}"
+    return f"{_day(entry.start)} {entry.start:%H:%M} to {_day(entry.end)} {entry.end:%H:%M}"
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%a}{_TIED}{moment:%d}{_TIED}{moment:%b}"

@@ -71,7 +71,8 @@ class Plan:
 _GUESTS = ("guest.one@example.net", "guest.two@example.net")
 
 OWN = (
-    Plan("Stand-up", -28, "09:15", 15, every=Every.DAY, times=120, skipped=(2,), moved=((4, 45),)),
+    Plan("Stand-up", -28, "09:15", 15, every=Every.WEEK, weekdays=(0, 1, 2, 3, 4), skipped=(2,), moved=((4, 45),)),
+    Plan("Water the plants", -14, "18:00", 10, every=Every.DAY, times=90, show=Show.FREE),
     Plan(
         "Team meeting",
         -56,

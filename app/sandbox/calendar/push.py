@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 from app.sandbox.calendar.delivery import Courier, Message
-from app.sandbox.calendar.world import Change, Json, World
+from app.sandbox.calendar.world import Change, Json, Mailbox, World
 from app.sandbox.fault_plan import FaultKind
 from app.sandbox.state import Sandbox
 
 _GOOGLE_REPEATS = (500, 502, 503, 504)
+CALENDAR_LIST = ""
+"""Stands for the calendar list where a channel names its calendar."""
 _SUCCESS = range(200, 300)
 
 
@@ -79,12 +81,20 @@ class PushSender:
         """Stop sending."""
         self.courier.close()
 
+    def tell_of_list(self, mailbox: Mailbox) -> None:
+        """Send one message per Google channel on the calendar list of a mailbox; Graph has no such thing."""
+        if mailbox.provider == "google":
+            self._tell_channels_of(mailbox, CALENDAR_LIST)
+
     def _tell_channels(self, change: Change) -> None:
+        self._tell_channels_of(change.mailbox, change.calendar.calendar_id)
+
+    def _tell_channels_of(self, mailbox: Mailbox, watched: str) -> None:
         now_ms = self.world.clock.now().timestamp() * 1000
         for channel in list(self.world.channels.values()):
             if channel["expiration_ms"] <= now_ms:
                 del self.world.channels[channel["id"]]
-            elif (channel["account"], channel["calendar"]) == (change.mailbox.account_key, change.calendar.calendar_id):
+            elif (channel["account"], channel["calendar"]) == (mailbox.account_key, watched):
                 self.send_google(channel, "exists")
 
     def _tell_subscriptions(self, change: Change) -> None:
