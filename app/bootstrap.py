@@ -134,7 +134,7 @@ def broker_check(redis_url: str) -> Callable[[], bool]:
 
 
 def check_surroundings(config: LoadedConfig) -> None:
-    """Refuse the start when something it cannot do without is missing; raises ``ConfigurationError`` with all faults."""
+    """Refuse the start when something is missing; raises ``ConfigurationError`` with all faults."""
     env = config.environment
     faults: list[str] = []
     try:
@@ -161,4 +161,3 @@ def _database_faults(store: PostgresStore, database_url: str, sealer: Sealer) ->
     finally:
         store.close()
     return []
-

@@ -61,9 +61,8 @@ class ProviderConfig(BaseModel):
             found.append(f"providers.{key}: issuer is missing")
         if not (self.client_secret or self.client_secret_file or self.private_key_file):
             found.append(f"providers.{key}: client_secret, client_secret_file or private_key_file is missing")
-        for path in (self.client_secret_file, self.certificate_file, self.private_key_file):
-            if path is not None and not os.access(path, os.R_OK):
-                found.append(f"providers.{key}: {path} cannot be read")
+        paths = (self.client_secret_file, self.certificate_file, self.private_key_file)
+        found += [f"providers.{key}: {path} cannot be read" for path in paths if path and not os.access(path, os.R_OK)]
         if (self.certificate_file is None) != (self.private_key_file is None) and self.kind == "microsoft":
             found.append(f"providers.{key}: certificate_file and private_key_file belong together")
         return found

@@ -13,7 +13,9 @@ from typing import Any
 
 import structlog
 
-_QUIET = ("requests_oauthlib", "oauthlib", "urllib3", "msal", "google", "kombu", "celery.worker.strategy")
+_QUIET = ("requests_oauthlib", "oauthlib", "urllib3", "msal", "google", "kombu")
+_CHATTY = ("celery.beat", "celery.app.trace", "celery.worker.strategy")
+"""One line per tick and task, several a second, that say nothing a row does not say."""
 _NAMES = re.compile(
     r"token|secret|password|authorization|cookie|^code$|^state$|verifier|assertion|nonce|^key$", re.IGNORECASE
 )
@@ -76,7 +78,7 @@ def configure_logs(level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for name in _QUIET:
+    for name in (*_QUIET, *_CHATTY):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -90,7 +90,7 @@ def check_callback(
     if request.person_id is not None and callback.person_id != request.person_id:
         raise StateMismatch("person")
     if now >= request.expires_at:
-        raise ConsentExpired()
+        raise ConsentExpired
 
 
 def check_issuer(expected: str | None, received: str | None, *, promised: bool) -> None:

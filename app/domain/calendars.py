@@ -164,7 +164,8 @@ class Channel:
 class Series:
     """A stored series for expansion: the master and all its stored exceptions."""
 
-    master: RemoteEvent
+    master: RemoteEvent | None
+    """Null when only exceptions are known, as for somebody invited to one instance."""
     exceptions: tuple[RemoteEvent, ...] = field(default=())
 
 

@@ -38,7 +38,8 @@ def expand(series: Series, window: Window, cap: int = 10_000) -> tuple[Occurrenc
     """Return the occurrences of a series that touch the window, in order of start.
 
     Rule instances and RDATEs, less EXDATEs, EXRULEs and cancelled exceptions; then the other exceptions, wherever they
-    were moved. Empty for a cancelled master, and for one with a ``problem``; without a master the exceptions stand alone.
+    were moved. Empty for a cancelled master, and for one with a ``problem``; without a master the exceptions stand
+    alone.
 
     Raises ``Unrepresentable``: the rules cannot be read, or give more than ``cap`` occurrences.
     """

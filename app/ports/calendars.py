@@ -67,6 +67,8 @@ class AppliedChanges:
     window: Window
     full: bool
     """A full pass: rows not seen in it are swept."""
+    expanded_by_provider: bool = False
+    """Whether the provider expands series: then "removed" means "not in this view", never "cancelled"."""
 
 
 class CalendarStore(Protocol):
@@ -98,7 +100,7 @@ class CalendarStore(Protocol):
         """Take the sync lease by the database clock; null when held, gone, or the connection is not active."""
 
     def series(self, calendar_id: UUID, series_ids: Sequence[str]) -> tuple[Series, ...]:
-        """Return stored masters among ``series_ids`` with all their exceptions, for expansion."""
+        """Return what is stored of ``series_ids``, for expansion: masters, exceptions, exceptions without a master."""
 
     def series_of(self, calendar_id: UUID, provider_ids: Sequence[str]) -> Mapping[str, str]:
         """Return, for stored exceptions among ``provider_ids``, the id of their series."""

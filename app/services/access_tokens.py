@@ -44,7 +44,7 @@ from app.ports import (
     Store,
     StoredTokens,
 )
-from app.services.grants import new_generation, seal_generation
+from app.services.grants import Place, new_generation, seal_generation
 
 LEASE_S = 120.0
 """Far above the 20 s deadline of a token call: a lease must never end under a call in flight."""
@@ -61,7 +61,6 @@ CONFIRM_AFTER_S = 60.0
 """A second ``invalid_grant`` counts only after this long: some providers give it in passing."""
 
 
-
 @dataclass(frozen=True)
 class AccessTokens:
     """Hands out the provider access token of a connection, refreshing it when that is needed."""
@@ -76,9 +75,7 @@ class AccessTokens:
     sleep: Callable[[float], None] = time.sleep
     owner: Callable[[], str] = lambda: f"{socket.gethostname()}:{os.getpid()}"
 
-    def get(
-        self, connection_id: UUID, min_validity_s: float = 60, rejected_sha256: str | None = None
-    ) -> AccessToken:
+    def get(self, connection_id: UUID, min_validity_s: float = 60, rejected_sha256: str | None = None) -> AccessToken:
         """Return a token that is valid for at least ``min_validity_s`` seconds and is not the rejected one.
 
         Raises ``UnknownConnection``, ``ReconnectRequired``, ``ProviderUnavailable``, ``ProviderThrottled``,
@@ -110,7 +107,7 @@ class AccessTokens:
         with self.store.reading() as tx:
             tokens = tx.tokens.current(connection_id)
         if tokens is None or tokens.connection.status is Status.DISCONNECTED:
-            raise UnknownConnection()
+            raise UnknownConnection
         if tokens.connection.status is Status.NEEDS_RECONNECT:
             raise ReconnectRequired(tokens.connection.reason or Reason.GRANT_REJECTED)
         return tokens
@@ -129,7 +126,7 @@ class AccessTokens:
         """Refuse a wish that no refresh can fulfil, before it makes a call on every request."""
         issued_at, expires_at = connection.last_refreshed_at, connection.access_expires_at
         if issued_at and expires_at and (expires_at - issued_at).total_seconds() < min_validity_s:
-            raise ValidityUnattainable()
+            raise ValidityUnattainable
 
     def _renew(self, tokens: StoredTokens, min_validity_s: float, rejected: str | None) -> AccessToken:
         """Refresh, or wait for whoever does, until a token serves."""
@@ -140,7 +137,7 @@ class AccessTokens:
             if lease is not None:
                 self._call(lease)
             elif time.monotonic() >= deadline:
-                raise RefreshInProgress()
+                raise RefreshInProgress
             else:
                 self.sleep(POLL_S)
             tokens = self._read(tokens.connection.id)
@@ -148,7 +145,7 @@ class AccessTokens:
             if current is not None:
                 return current
             if lease is not None:
-                raise ValidityUnattainable()
+                raise ValidityUnattainable
 
     def _hold_back(self, tokens: StoredTokens) -> None:
         """Refuse to call a provider that failed a moment ago: callers must not multiply an outage."""
@@ -195,9 +192,9 @@ class AccessTokens:
 
     def _keep(self, lease: Lease, connection: Connection, key: DataKey, answer: TokenAnswer) -> None:
         """Seal and append the answer; keep trying while the database is away."""
-        numbers = (lease.generation, lease.epoch, connection.generation)
+        place = Place(connection.id, lease.generation, lease.epoch, connection.generation, "refresh")
         sealed = seal_generation(key, connection, connection.id, lease.generation, answer)
-        row = new_generation(connection.id, numbers, "refresh", sealed, answer, self.clock(), self.spread())
+        row = new_generation(place, sealed, answer, self.clock(), self.spread())
         give_up_at = time.monotonic() + STORE_RETRY_S
         while not self._append(lease, row):
             if time.monotonic() >= give_up_at:
@@ -215,7 +212,7 @@ class AccessTokens:
         return True
 
     def _revoke_if_disconnected(self, connection: Connection, answer: TokenAnswer) -> None:
-        """A person who disconnected during the call must not leave a living token behind at the provider."""
+        """Revoke what came for a person who disconnected during the call: nothing may live on at the provider."""
         with self.store.reading() as tx:
             now = tx.connections.get(connection.id)
         if (now is None or now.status is Status.DISCONNECTED) and answer.refresh_token is not None:

@@ -61,6 +61,18 @@ class Connected:
     return_to: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What somebody wants to begin."""
+
+    provider: str
+    purpose: Purpose
+    features: tuple[Feature, ...]
+    return_to: str
+    person_id: UUID | None = None
+    existing: Connection | None = None
+
+
 @dataclass(frozen=True)
 class Authorization:
     """The browser leg of OAuth for sign-in and for connections."""
@@ -75,7 +87,8 @@ class Authorization:
 
     def start_sign_in(self, provider_key: str, return_to: str, browser_token: Secret | None) -> Started:
         """Begin a sign-in; ``browser_token`` is the binding cookie if the browser has one."""
-        return self._start(provider_key, Purpose.SIGN_IN, None, SIGN_IN_FEATURES, return_to, None, browser_token)
+        wish = _Wish(provider_key, Purpose.SIGN_IN, SIGN_IN_FEATURES, return_to)
+        return self._start(wish, browser_token)
 
     def start_connect(
         self,
@@ -95,7 +108,8 @@ class Authorization:
         if existing is not None:
             provider_key = existing.provider
             features = features or existing.requested_features
-        return self._start(provider_key, Purpose.CONNECT, person_id, features, return_to, existing, browser_token)
+        wish = _Wish(provider_key, Purpose.CONNECT, features, return_to, person_id, existing)
+        return self._start(wish, browser_token)
 
     def finish(self, callback: Callback) -> SignedIn | Connected:
         """Finish what ``callback`` belongs to; raises leaves of ``AuthorizationError`` and ``ProviderError``."""
@@ -115,51 +129,43 @@ class Authorization:
         """Return the provider's own redirect URI, built from configuration and from nothing a request says."""
         return f"{self.public_url}/callback/{provider_key}"
 
-    def _start(
-        self,
-        provider_key: str,
-        purpose: Purpose,
-        person_id: UUID | None,
-        features: tuple[Feature, ...],
-        return_to: str,
-        existing: Connection | None,
-        browser_token: Secret | None,
-    ) -> Started:
-        provider = self.providers.get(provider_key)
-        state, nonce, verifier = new_token().reveal(), new_token().reveal(), new_token()
+    def _start(self, wish: _Wish, browser_token: Secret | None) -> Started:
+        provider = self.providers.get(wish.provider)
         browser = browser_token or new_token()
-        scopes = tuple(sorted(scopes_for(provider.kind, features)))
-        now, request_id = self.clock(), uuid4()
-        kept = Secret(json.dumps({"code_verifier": verifier.reveal(), "nonce": nonce}))
-        request = AuthorizationRequest(
-            id=request_id,
-            state_hash=token_hash(state),
-            browser_hash=token_hash(browser.reveal()),
-            person_id=person_id,
-            connection_id=existing.id if existing else None,
-            provider=provider.key,
-            purpose=purpose,
-            features=features,
-            scopes=scopes,
-            return_to=return_to,
-            sealed=self.sealer.seal_record(request_id, "authorization_request", kept),
-            created_at=now,
-            expires_at=now + LIFETIME,
-        )
         start = AuthorizationStart(
-            state=state,
-            nonce=nonce,
-            code_verifier=verifier,
+            state=new_token().reveal(),
+            nonce=new_token().reveal(),
+            code_verifier=new_token(),
             redirect_uri=self.redirect_uri(provider.key),
-            scopes=scopes,
-            login_hint=existing.email if existing else None,
-            offline=purpose is Purpose.CONNECT,
+            scopes=tuple(sorted(scopes_for(provider.kind, wish.features))),
+            login_hint=wish.existing.email if wish.existing else None,
+            offline=wish.purpose is Purpose.CONNECT,
         )
         # The metadata may have to be fetched for the URL: before the transaction, never inside it.
         url = provider.authorization_url(start)
         with self.store.transaction() as tx:
-            tx.authorizations.add(request)
+            tx.authorizations.add(self._request(wish, start, browser))
         return Started(url, browser)
+
+    def _request(self, wish: _Wish, start: AuthorizationStart, browser: Secret) -> AuthorizationRequest:
+        """Return the row of a pending request; its secrets are sealed, its state and cookie are hashes."""
+        now, request_id = self.clock(), uuid4()
+        kept = Secret(json.dumps({"code_verifier": start.code_verifier.reveal(), "nonce": start.nonce}))
+        return AuthorizationRequest(
+            id=request_id,
+            state_hash=token_hash(start.state),
+            browser_hash=token_hash(browser.reveal()),
+            person_id=wish.person_id,
+            connection_id=wish.existing.id if wish.existing else None,
+            provider=wish.provider,
+            purpose=wish.purpose,
+            features=wish.features,
+            scopes=start.scopes,
+            return_to=wish.return_to,
+            sealed=self.sealer.seal_record(request_id, "authorization_request", kept),
+            created_at=now,
+            expires_at=now + LIFETIME,
+        )
 
     def _own(self, person_id: UUID, connection_id: UUID | None) -> Connection | None:
         if connection_id is None:
@@ -167,7 +173,7 @@ class Authorization:
         with self.store.reading() as tx:
             found = tx.connections.get(connection_id)
         if found is None or found.person_id != person_id:
-            raise UnknownConnection()
+            raise UnknownConnection
         return found
 
     def _take(self, callback: Callback) -> AuthorizationRequest:
@@ -189,9 +195,7 @@ class Authorization:
     def _identify(self, provider: Provider, answer: TokenAnswer, nonce: str) -> Identity:
         """Validate the ID token; tokens of an answer that fails it are revoked, not stored."""
         try:
-            if answer.id_token is None:
-                raise IDTokenInvalid("missing")
-            return provider.identify(answer.id_token, nonce=nonce, access_token=answer.access_token)
+            return _identity(provider, answer, nonce)
         except IDTokenInvalid:
             doomed = answer.refresh_token or answer.access_token
             if doomed is not None:
@@ -211,6 +215,12 @@ class Authorization:
         stored = self.grants.store_consent(request, provider, answer, identity)
         connection = stored.connection
         return Connected(connection, stored.is_new, connection.declined(), request.return_to)
+
+
+def _identity(provider: Provider, answer: TokenAnswer, nonce: str) -> Identity:
+    if answer.id_token is None:
+        raise IDTokenInvalid("missing")
+    return provider.identify(answer.id_token, nonce=nonce, access_token=answer.access_token)
 
 
 def _refusal(callback: Callback) -> Exception:

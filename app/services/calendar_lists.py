@@ -36,7 +36,7 @@ class CalendarLists:
         with self.store.reading() as tx:
             connection = tx.connections.get(connection_id)
         if connection is None:
-            raise UnknownConnection()
+            raise UnknownConnection
         calendars = self.providers.get(connection.provider).calendars
         if calendars is None or not reads_calendars(connection.features()):
             remote: tuple[RemoteCalendar, ...] = ()

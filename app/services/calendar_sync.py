@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -29,8 +29,9 @@ from app.domain.errors import (
     LatchkeyError,
     ProviderThrottled,
     UnknownCalendar,
+    Unrepresentable,
 )
-from app.domain.recurrence import expand, single_occurrence, standalone
+from app.domain.recurrence import expand, single_occurrence
 from app.domain.tokens import retry_delay_s
 from app.ports import AppliedChanges, CalendarProvider, CalendarRow, Clock, Providers, Spread, Store, SyncRun
 from app.services.access_tokens import AccessTokens
@@ -102,10 +103,10 @@ class CalendarSync:
     def _run(self, run: SyncRun) -> SyncOutcome:
         calendars = self.providers.get(run.calendar.provider).calendars
         if calendars is None:
-            raise UnknownCalendar()
+            raise UnknownCalendar
         window, full = self._window(run)
         pages = self._fetch(run, calendars, None if full else run.cursor, window)
-        changes = self._changes(run.calendar, calendars, pages, window, full)
+        changes = self._changes(run.calendar, calendars, pages, window, full=full)
         now = self.clock()
         with self.store.transaction() as tx:
             applied = tx.calendars.apply(run, self.owner(), changes, now)
@@ -141,40 +142,42 @@ class CalendarSync:
         calendars: CalendarProvider,
         pages: tuple[ChangePage, ...],
         window: Window,
+        *,
         full: bool,
     ) -> AppliedChanges:
         cursor = pages[-1].cursor if pages else None
         if cursor is None:
             raise CursorExpired("the last page had no cursor")
         events, removed = merge_pages(pages)
-        series = dict(self._expanded(calendar, calendars, events, removed, window, full))
+        series: dict[str, tuple[Occurrence, ...]] = {}
+        for key, found in self._touched(calendar, calendars, events, removed, full=full).items():
+            expand_into(series, events, key, found, window)
         for page in pages:
-            series.update({found.series_id: found.occurrences for found in page.series})
-        return AppliedChanges(tuple(events.values()), removed, tuple(series.items()), cursor, window, full)
+            series.update({one.series_id: one.occurrences for one in page.series})
+        return AppliedChanges(
+            tuple(events.values()), removed, tuple(series.items()), cursor, window, full, calendars.expands_series
+        )
 
-    def _expanded(
+    def _touched(
         self,
         calendar: CalendarRow,
         calendars: CalendarProvider,
         events: dict[str, RemoteEvent],
         removed: tuple[str, ...],
-        window: Window,
+        *,
         full: bool,
-    ) -> Iterable[tuple[str, tuple[Occurrence, ...]]]:
-        """Yield the occurrences of everything this round touched that is ours to expand."""
-        for event in events.values():
-            if event.kind is EventKind.SINGLE:
-                yield event.provider_id, single_occurrence(event, window)
+    ) -> dict[str, Series]:
+        """Return everything this round touched that is ours to expand; a single event is a series of one."""
+        singles = {key: Series(event) for key, event in events.items() if event.kind is EventKind.SINGLE}
         if calendars.expands_series:
-            return
+            return singles
         touched = {e.series_id or e.provider_id for e in events.values() if e.kind is not EventKind.SINGLE}
         stored: tuple[Series, ...] = ()
-        with self.store.reading() as tx:
-            lost = tx.calendars.series_of(calendar.id, removed)
-            touched |= set(lost.values())
-            if not full:
+        if not full:
+            with self.store.reading() as tx:
+                touched |= set(tx.calendars.series_of(calendar.id, removed).values())
                 stored = tx.calendars.series(calendar.id, tuple(touched))
-        yield from expand_touched(touched, stored, events, removed, window)
+        return singles | touched_series(touched, stored, events, removed)
 
     def _finish(self, run: SyncRun, error: LatchkeyError | None, *, drop_cursor: bool) -> bool:
         now = self.clock()
@@ -204,38 +207,43 @@ def merge_pages(pages: tuple[ChangePage, ...]) -> tuple[dict[str, RemoteEvent], 
     return events, tuple(removed)
 
 
-def expand_touched(
-    touched: set[str],
-    stored: tuple[Series, ...],
-    events: dict[str, RemoteEvent],
-    removed: tuple[str, ...],
-    window: Window,
-) -> Iterable[tuple[str, tuple[Occurrence, ...]]]:
-    """Yield the new full set of occurrences of every touched series.
+def touched_series(
+    touched: set[str], stored: tuple[Series, ...], events: dict[str, RemoteEvent], removed: tuple[str, ...]
+) -> dict[str, Series]:
+    """Return every touched series by its id, as it is after this round.
 
     The incoming items win over the stored ones; a stored exception that came back as a bare tombstone is a
-    cancelled instance; exceptions without a master stand alone; a removed master takes its series along.
+    cancelled instance; a removed master takes its series along.
     """
-    masters = {s.master.provider_id: s.master for s in stored}
     gone = set(removed)
+    masters = {s.master.provider_id: s.master for s in stored if s.master is not None}
     exceptions = {
         e.provider_id: replace(e, status=EventStatus.CANCELLED) if e.provider_id in gone else e
         for s in stored
         for e in s.exceptions
     }
-    for event in events.values():
-        if event.kind is EventKind.MASTER:
-            masters[event.provider_id] = event
-        elif event.kind is EventKind.EXCEPTION:
-            exceptions[event.provider_id] = event
-    by_series: dict[str, list[RemoteEvent]] = {}
+    masters |= {e.provider_id: e for e in events.values() if e.kind is EventKind.MASTER}
+    exceptions |= {e.provider_id: e for e in events.values() if e.kind is EventKind.EXCEPTION}
+    by_series: dict[str, list[RemoteEvent]] = {series_id: [] for series_id in touched - gone}
     for exception in exceptions.values():
-        if exception.series_id is not None:
-            by_series.setdefault(exception.series_id, []).append(exception)
-    for series_id in touched - gone:
-        own = tuple(by_series.get(series_id, ()))
-        master = masters.get(series_id)
-        if master is None:
-            yield series_id, tuple(found for e in own for found in standalone(e, window))
-        else:
-            yield series_id, expand(Series(master, own), window)
+        if exception.series_id is not None and exception.series_id in by_series:
+            by_series[exception.series_id].append(exception)
+    return {series_id: Series(masters.get(series_id), tuple(own)) for series_id, own in by_series.items()}
+
+
+def expand_into(
+    series: dict[str, tuple[Occurrence, ...]],
+    events: dict[str, RemoteEvent],
+    key: str,
+    found: Series,
+    window: Window,
+) -> None:
+    """Add all occurrences of one series; what cannot be expanded is flagged on its master instead."""
+    master = found.master
+    try:
+        is_single = master is not None and master.kind is EventKind.SINGLE
+        series[key] = single_occurrence(master, window) if is_single and master else expand(found, window)
+    except Unrepresentable as error:
+        series[key] = ()
+        if master is not None:
+            events[key] = replace(master, problem=error.detail or error.code)

@@ -41,7 +41,7 @@ class Channels:
             row = tx.calendars.get(calendar_id)
             known = tx.channels.of_calendar(calendar_id)
         if row is None:
-            raise UnknownCalendar()
+            raise UnknownCalendar
         calendars = self.providers.get(row.provider).calendars
         if calendars is None or not self.push_enabled:
             return

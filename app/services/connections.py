@@ -47,7 +47,7 @@ class Connections:
         with self.store.reading() as tx:
             found = tx.connections.get(connection_id)
         if found is None or found.person_id != person_id or found.status is Status.DISCONNECTED:
-            raise UnknownConnection()
+            raise UnknownConnection
         return self._view(found)
 
     def _view(self, connection: Connection) -> ConnectionView:

@@ -68,9 +68,9 @@ class Disconnect:
         with self.store.reading() as tx:
             tokens = tx.tokens.current(connection_id)
         if tokens is None or tokens.connection.person_id != person_id:
-            raise UnknownConnection()
+            raise UnknownConnection
         if tokens.connection.status is Status.DISCONNECTED:
-            raise UnknownConnection()
+            raise UnknownConnection
         return tokens.connection, tokens
 
     def _refresh_token(self, tokens: StoredTokens) -> Secret | None:

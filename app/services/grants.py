@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from app.domain.authorizations import AuthorizationRequest
 from app.domain.connections import Connection, Identity, Status, same_account
-from app.domain.errors import AccountMismatch, NoOfflineAccess
+from app.domain.errors import AccountMismatch, NoOfflineAccess, UnknownConnection
 from app.domain.secret import Secret
 from app.domain.tokens import TokenAnswer, refresh_due_at
 from app.ports import (
@@ -38,25 +38,30 @@ def seal_generation(
     return seal("access_token", answer.access_token), seal("refresh_token", answer.refresh_token)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a token set belongs."""
+
+    connection_id: UUID
+    generation: int
+    epoch: int
+    parent: int
+    origin: str
+    """``consent`` or ``refresh``."""
+
+
 def new_generation(
-    connection_id: UUID,
-    numbers: tuple[int, int, int],
-    origin: str,
-    sealed: tuple[bytes | None, bytes | None],
-    answer: TokenAnswer,
-    now: datetime,
-    spread: float,
+    place: Place, sealed: tuple[bytes | None, bytes | None], answer: TokenAnswer, now: datetime, spread: float
 ) -> NewGeneration:
-    """Return the row for ``answer``; ``numbers`` are generation, epoch and parent."""
-    generation, epoch, parent = numbers
+    """Return the row for ``answer``; ``sealed`` are its access and refresh token."""
     expires_at = now + answer.lifetime()
     lives_s = answer.refresh_expires_in_s
     return NewGeneration(
-        connection_id=connection_id,
-        generation=generation,
-        epoch=epoch,
-        parent=parent,
-        origin=origin,
+        connection_id=place.connection_id,
+        generation=place.generation,
+        epoch=place.epoch,
+        parent=place.parent,
+        origin=place.origin,
         sealed_access=sealed[0],
         sealed_refresh=sealed[1],
         scopes=answer.granted_scopes(),
@@ -90,84 +95,87 @@ class Grants:
     ) -> StoredConsent:
         """Store the answer under the right connection, try it once, and make its calendars due.
 
-        Raises ``AccountMismatch`` when another account came back than the one to repair (the
-        connection stays untouched), ``NoOfflineAccess`` when nothing stored could be kept alive.
+        Raises ``AccountMismatch`` when another account came back than the one to repair (the connection
+        stays untouched), ``NoOfflineAccess`` when nothing stored could be kept alive.
         """
-        person_id = request.person_id
-        if person_id is None:
-            raise AccountMismatch("no person")
-        existing = self._existing(request, provider, person_id, identity)
+        consent = _Consent(request, provider, answer, identity)
+        existing = self._existing(consent)
         if answer.refresh_token is None and (existing is None or existing.status is not Status.ACTIVE):
-            raise NoOfflineAccess()
-        connection = self._store(request, provider, answer, identity, person_id, existing)
+            raise NoOfflineAccess
+        connection = self._store(consent, existing)
         # A grant is tried before anything turns green; it is stored first, so that a refusal loses nothing.
         if answer.access_token is not None:
             provider.probe(answer.access_token)
         self.nudge.list_calendars(connection.id)
         return StoredConsent(connection, existing is None)
 
-    def _existing(
-        self,
-        request: AuthorizationRequest,
-        provider: Provider,
-        person_id: UUID,
-        identity: Identity,
-    ) -> Connection | None:
+    def _existing(self, consent: _Consent) -> Connection | None:
+        """Return the connection this consent belongs to; null for a new account."""
+        wanted_id = consent.request.connection_id
         with self.store.reading() as tx:
-            wanted = tx.connections.get(request.connection_id) if request.connection_id else None
-            found = tx.connections.of_account(person_id, provider.key, identity)
-        if wanted is not None and not same_account(wanted, identity):
+            wanted = tx.connections.get(wanted_id) if wanted_id else None
+            found = tx.connections.of_account(consent.person_id, consent.provider.key, consent.identity)
+        if wanted is not None and not same_account(wanted, consent.identity):
             # The tokens are dropped, not revoked: at some providers revoking one token ends every grant of
             # that account, and it may be connected elsewhere.
-            raise AccountMismatch()
+            raise AccountMismatch
         return wanted or found
 
-    def _store(
-        self,
-        request: AuthorizationRequest,
-        provider: Provider,
-        answer: TokenAnswer,
-        identity: Identity,
-        person_id: UUID,
-        existing: Connection | None,
-    ) -> Connection:
-        now = self.clock()
-        connection_id = existing.id if existing else uuid4()
-        fresh_key = None
-        if existing is None or existing.status is Status.DISCONNECTED:
-            fresh_key = self.sealer.new_data_key(connection_id)
+    def _store(self, consent: _Consent, existing: Connection | None) -> Connection:
+        """Write connection, first or further generation and the due calendar list in one transaction."""
+        now, connection_id = self.clock(), existing.id if existing else uuid4()
         with self.store.transaction() as tx:
             if existing is None:
-                assert fresh_key is not None
-                tx.connections.add(
-                    connection_id, person_id, provider.key, provider.kind, identity, request.features, fresh_key, now
-                )
+                self._add(tx, consent, connection_id, now)
             else:
-                tx.connections.revive(connection_id, identity, request.features, fresh_key, now)
-            self._append(tx, connection_id, identity, answer, request.scopes, now)
+                self._revive(tx, consent, existing, now)
+            self._append(tx, consent, connection_id, now)
             tx.connections.due_calendar_list(connection_id, now)
             kind = "connected" if existing is None else "reconnected"
-            tx.audit.event(kind, now, person_id=person_id, connection_id=connection_id)
+            tx.audit.event(kind, now, person_id=consent.person_id, connection_id=connection_id)
             stored = tx.connections.get(connection_id)
-        assert stored is not None
+        if stored is None:
+            raise UnknownConnection
         return stored
 
-    def _append(
-        self,
-        tx: Transaction,
-        connection_id: UUID,
-        identity: Identity,
-        answer: TokenAnswer,
-        asked: tuple[str, ...],
-        now: datetime,
-    ) -> None:
-        numbers = tx.tokens.reserve(connection_id)
+    def _add(self, tx: Transaction, consent: _Consent, connection_id: UUID, now: datetime) -> None:
+        provider, key = consent.provider, self.sealer.new_data_key(connection_id)
+        features = consent.request.features
+        tx.connections.add(
+            connection_id, consent.person_id, provider.key, provider.kind, consent.identity, features, key, now
+        )
+
+    def _revive(self, tx: Transaction, consent: _Consent, existing: Connection, now: datetime) -> None:
+        """Make an old connection good again; a disconnected one has no data key any more."""
+        shredded = existing.status is Status.DISCONNECTED
+        key = self.sealer.new_data_key(existing.id) if shredded else None
+        tx.connections.revive(existing.id, consent.identity, consent.request.features, key, now)
+
+    def _append(self, tx: Transaction, consent: _Consent, connection_id: UUID, now: datetime) -> None:
+        generation, epoch, parent = tx.tokens.reserve(connection_id)
         current = tx.tokens.current(connection_id)
-        assert current is not None
+        if current is None:
+            raise UnknownConnection
         key = self.sealer.open_data_key(connection_id, current.wrapped_key)
-        sealed = seal_generation(key, identity, connection_id, numbers[0], answer)
-        row = new_generation(connection_id, numbers, "consent", sealed, answer, now, self.spread())
-        if row.scopes is None:
-            # RFC 6749 section 5.1: an answer without scope grants what was asked.
-            row = replace(row, scopes=asked)
-        tx.tokens.append(row)
+        sealed = seal_generation(key, consent.identity, connection_id, generation, consent.answer)
+        place = Place(connection_id, generation, epoch, parent, "consent")
+        row = new_generation(place, sealed, consent.answer, now, self.spread())
+        # RFC 6749 section 5.1: an answer without scope grants what was asked.
+        tx.tokens.append(row if row.scopes is not None else replace(row, scopes=consent.request.scopes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Consent:
+    """What came back and what it answers."""
+
+    request: AuthorizationRequest
+    provider: Provider
+    answer: TokenAnswer
+    identity: Identity
+
+    @property
+    def person_id(self) -> UUID:
+        """Return whose consent it is; raises ``AccountMismatch`` for a sign-in, which connects nothing."""
+        if self.request.person_id is None:
+            raise AccountMismatch("no person")
+        return self.request.person_id

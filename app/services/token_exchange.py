@@ -61,9 +61,7 @@ class TokenExchange:
         connection = self._connection(service, request)
         try:
             self._judge(service, connection, request)
-            token = self.access_tokens.get(
-                connection.id, request.min_validity_s, request.rejected_token_sha256
-            )
+            token = self.access_tokens.get(connection.id, request.min_validity_s, request.rejected_token_sha256)
         except LatchkeyError as error:
             self._write(service, connection, request, None, error.code)
             raise
@@ -74,10 +72,10 @@ class TokenExchange:
         with self.store.reading() as tx:
             found = tx.connections.get(request.connection_id)
             if found is None or found.status is Status.DISCONNECTED:
-                raise UnknownConnection()
+                raise UnknownConnection
             allowed = tx.services.allowed_features(service.id, found.provider, self.clock())
         if not allowed or request.audience not in (None, found.provider):
-            raise UnknownConnection()
+            raise UnknownConnection
         return found
 
     def _judge(self, service: Service, connection: Connection, request: ExchangeRequest) -> None:

@@ -98,8 +98,9 @@ class PostgresConnections:
                 **_state_after_consent(identity, features, now),
             )
             .on_conflict_do_nothing(index_elements=[_C.person_id, _C.provider, _C.issuer, _C.subject])
-        ).rowcount
-        if not added:
+            .returning(_C.id)
+        ).first()
+        if added is None:
             raise StoreConflict("connection")
         self._connection.execute(
             insert(data_keys).values(connection_id=connection_id, wrapped_key=wrapped_key, created_at=now)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, case, delete, func, select, update
+from sqlalchemy import Connection, case, delete, false, func, not_, select, update
 from sqlalchemy.dialects import postgresql
 
 from app.domain.calendars import EventKind, EventStatus, RemoteEvent, Series
@@ -52,24 +52,27 @@ def store_events(
         connection.execute(_UPSERT, rows)
 
 
-def remove_events(connection: Connection, calendar_id: UUID, provider_ids: Sequence[str], now: datetime) -> None:
+def remove_events(
+    connection: Connection, calendar_id: UUID, provider_ids: Sequence[str], now: datetime, *, keep_exceptions: bool
+) -> None:
     """Take away what the provider says is gone. Unknown ids are normal.
 
-    A stored exception stays as a cancelled instance: its master goes on without it. A master takes its
-    exceptions and occurrences along. Anything else is deleted.
+    A stored exception stays as a cancelled instance when ``keep_exceptions``: its master goes on without it. A
+    master takes its exceptions and occurrences along. Anything else is deleted.
     """
     ids = [storable_text(provider_id) for provider_id in provider_ids]
     if not ids:
         return
+    kept = (_E.kind == EventKind.EXCEPTION) if keep_exceptions else false()
     connection.execute(
         update(events)
-        .where(_E.calendar_id == calendar_id, is_among(_E.provider_id, ids), _E.kind == EventKind.EXCEPTION)
+        .where(_E.calendar_id == calendar_id, is_among(_E.provider_id, ids), kept)
         # The empty hash matches no content: should the instance come back as it was, it is written again.
         .values(status=EventStatus.CANCELLED, content_hash=b"", changed_at=now)
     )
     gone = connection.scalars(
         delete(events)
-        .where(_E.calendar_id == calendar_id, is_among(_E.provider_id, ids), _E.kind != EventKind.EXCEPTION)
+        .where(_E.calendar_id == calendar_id, is_among(_E.provider_id, ids), not_(kept))
         .returning(_E.provider_id)
     ).all()
     connection.execute(delete(events).where(_E.calendar_id == calendar_id, is_among(_E.series_id, gone)))
@@ -95,7 +98,7 @@ def count_events(connection: Connection, calendar_id: UUID) -> int:
 
 
 def read_series(connection: Connection, calendar_id: UUID, series_ids: Iterable[str]) -> tuple[Series, ...]:
-    """Return stored masters among ``series_ids`` with all their exceptions."""
+    """Return what is stored of ``series_ids``: masters with all their exceptions, and exceptions without a master."""
     ids = list(series_ids)
     rows = connection.execute(
         select(events)
@@ -112,7 +115,7 @@ def read_series(connection: Connection, calendar_id: UUID, series_ids: Iterable[
             masters[event.provider_id] = event
         elif event.series_id is not None:
             exceptions.setdefault(event.series_id, []).append(event)
-    return tuple(Series(master, tuple(exceptions.get(key, ()))) for key, master in masters.items())
+    return tuple(Series(masters.get(key), tuple(exceptions.get(key, ()))) for key in {**masters, **exceptions})
 
 
 def read_series_of(connection: Connection, calendar_id: UUID, provider_ids: Iterable[str]) -> Mapping[str, str]:

@@ -46,8 +46,9 @@ class PostgresPeople:
                 last_used_at=now,
             )
             .on_conflict_do_nothing()
-        ).rowcount
-        if is_first:
+            .returning(sign_in_identities.c.person_id)
+        ).first()
+        if is_first is not None:
             return person
         self._connection.execute(delete(people).where(people.c.id == person.id))
         known = self._of_identity(identity, now)

@@ -35,8 +35,9 @@ class PostgresServices:
             postgresql.insert(services)
             .values(id=service_id, name=name, created_at=now)
             .on_conflict_do_nothing(index_elements=[services.c.name])
-        ).rowcount
-        if not added:
+            .returning(services.c.id)
+        ).first()
+        if added is None:
             raise ValueError("a service of this name exists")
         self._add_secret(service_id, secret_hash, expires_at, now)
 

@@ -59,7 +59,9 @@ class SyncRuns:
         if not self._advance(run, owner, changes, generation, now):
             return False
         store_events(self._connection, calendar_id, changes.events, generation, now)
-        remove_events(self._connection, calendar_id, changes.removed, now)
+        remove_events(
+            self._connection, calendar_id, changes.removed, now, keep_exceptions=not changes.expanded_by_provider
+        )
         if changes.full:
             sweep(self._connection, calendar_id, generation)
             replace_all(self._connection, calendar_id, person_id, changes.series)

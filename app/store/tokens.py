@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 
 from app.domain.connections import Status
 from app.domain.errors import UnknownConnection
@@ -172,7 +172,8 @@ class PostgresTokens:
         """Claim active connections whose refresh is due; nobody else gets them before ``hold_until``."""
         due = select_due(_C.id, _C.refresh_due_at, limit).where(
             _C.status == Status.ACTIVE,
-            _C.refresh_due_at <= now,
+            # A suspicion is settled as soon as it may be, not when the token would have fallen due.
+            or_(_C.refresh_due_at <= now, _C.suspected_since.is_not(None)),
             is_past(_C.refresh_claimed_until, now),
             is_past(_C.next_attempt_at, now),
             is_free(_C.lease_until),

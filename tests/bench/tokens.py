@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
         place = stack.enter_context(installation(f"http://localhost:{port}", "http://127.0.0.1:9"))
         stack.enter_context(patch.dict("os.environ", place.environment))
         script = _script(place, *_seed())
-        product = stack.enter_context(_server(place, "app.wsgi:application", port))
+        product = stack.enter_context(_server(place, "app.wsgi:create", port))
         stack.enter_context(_server(place, "tests.bench._bare:application", bare_port))
         _compare(options, script, port, bare_port)
         print(f"memory of the web processes: {_memory_mb(product.pid):.0f} MB (PSS, 2 workers)")
