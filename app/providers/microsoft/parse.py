@@ -21,8 +21,8 @@ from app.domain.calendars import (
 )
 from app.domain.recurrence import busy_of
 from app.domain.zones import find_zone
-from app.providers.fields import Item, child, children, flag, instant, link, storable_json, text
-from app.providers.microsoft.patterns import rule_lines
+from app.providers.fields import Item, child, children, flag, instant, link, listed, storable_json, text
+from app.providers.microsoft.patterns import excluded_lines, rule_lines
 from app.providers.microsoft.times import BadTime, is_all_day, original_id, own_zone, read_span
 
 MOST_ATTENDEES: Final = 200
@@ -184,6 +184,9 @@ def _with_rules(event: RemoteEvent, item: Item, *, all_day: bool) -> RemoteEvent
     zone = None if all_day else find_zone(event.time_zone)
     # Without a zone a timed rule cannot be written down; Graph's own occurrences need none.
     lines = rule_lines(recurrence, zone) if all_day or zone is not None else ()
+    if lines:
+        # Sent only when asked for by name; without it deleted occurrences are known by their absence alone.
+        lines += excluded_lines(listed(item, "cancelledOccurrences"))
     zone_raw = text(child(recurrence, "range"), "recurrenceTimeZone") or event.time_zone_raw
     return replace(event, rules=lines, rules_raw=storable_json(recurrence) or None, time_zone_raw=zone_raw)
 

@@ -6,7 +6,8 @@ Outlook clamps a monthly day 29 to 31 to the end of shorter months, where a plai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time, tzinfo
 from typing import Final
 
@@ -22,6 +23,7 @@ _DAYS: Final[Mapping[str, str]] = {
     "sunday": "SU",
 }
 _INDEXES: Final[Mapping[str, int]] = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1}
+_OCCURRENCE_DATE: Final = re.compile(r"\.(\d{4})-(\d{2})-(\d{2})$", re.ASCII)
 _SHORTEST_MONTH: Final = 28
 _FEBRUARY: Final = 2
 
@@ -44,6 +46,13 @@ def rule_lines(recurrence: Item, zone: tzinfo | None) -> tuple[str, ...]:
     except (UnknownPattern, ValueError, OverflowError):
         return ()
     return ("RRULE:" + ";".join(parts),)
+
+
+def excluded_lines(occurrence_ids: Iterable[object]) -> tuple[str, ...]:
+    """Return the EXDATE line for a master's ``cancelledOccurrences``: ids that end in the local date."""
+    ids = (occurrence_id for occurrence_id in occurrence_ids if isinstance(occurrence_id, str))
+    days = [match[1] + match[2] + match[3] for match in map(_OCCURRENCE_DATE.search, ids) if match is not None]
+    return (f"EXDATE;VALUE=DATE:{','.join(days)}",) if days else ()
 
 
 def _daily(_pattern: Item) -> list[str]:

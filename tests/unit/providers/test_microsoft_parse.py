@@ -222,6 +222,15 @@ def test_an_all_day_series_ends_on_a_date():
     assert rule_lines({"pattern": {"type": "daily"}, "range": span}, None) == ("RRULE:FREQ=DAILY;UNTIL=20260305",)
 
 
+def test_cancelled_occurrences_are_taken_out_of_the_rule():
+    recurrence = {"pattern": {"type": "daily"}, "range": {"type": "noEnd"}}
+    ids = ["OID.AAMk=.2026-03-06", "OID.AAMk=.2026-03-09", "no date", 7]
+
+    event = parsed(TIMED, {"type": "seriesMaster", "recurrence": recurrence, "cancelledOccurrences": ids})
+
+    assert event.rules == ("RRULE:FREQ=DAILY", "EXDATE;VALUE=DATE:20260306,20260309")
+
+
 @pytest.mark.parametrize(
     "pattern",
     [
