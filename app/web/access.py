@@ -15,6 +15,7 @@ from app.web.api.client_authentication import authenticate
 from app.web.errors import FormExpired
 from app.web.paths import HOME, own_path
 from app.web.rendering import see_other
+from app.web.settings import MAX_BODY_BYTES
 
 Who = Literal["person", "service", "provider", "anyone"]
 """``person``: a signed-in browser. ``service``: an authenticated internal client. ``provider``: a push
@@ -61,6 +62,7 @@ def admit() -> Response | None:
     if declared is None:
         # Fail closed: a route that forgot its declaration serves nobody.
         abort(403)
+    _refuse_cut_body()
     if declared.accepts is not None and request.method == "POST" and request.mimetype != declared.accepts:
         abort(415)
     if declared.who == "service":
@@ -68,6 +70,15 @@ def admit() -> Response | None:
     if declared.who in {"person", "anyone"}:
         return _admit_browser(declared.who)
     return None
+
+
+def _refuse_cut_body() -> None:
+    """Refuse a body of unannounced length that reaches the limit: it was cut there in silence.
+
+    With ``Content-Length`` the framework refuses by itself.
+    """
+    if request.method == "POST" and request.content_length is None and len(request.get_data()) >= MAX_BODY_BYTES:
+        abort(413)
 
 
 def _admit_browser(who: Who) -> Response | None:

@@ -124,7 +124,7 @@ def _entry(item: AgendaItem, day: date, zone: tzinfo) -> Entry:
         is_cancelled=item.status == "cancelled",
         location=item.location,
         marks=_marks(item),
-        source=" · ".join(filter(None, (item.calendar_name, item.account_email))),
+        source=_source(item),
         link=item.html_link if (item.html_link or "").startswith("https://") else None,
     )
 
@@ -140,6 +140,12 @@ def _time(item: AgendaItem, day: date, zone: tzinfo) -> str:
     if day == first:
         return texts.AGENDA_CONTINUES.format(start=from_time)
     return texts.AGENDA_FROM_BEFORE.format(end=to_time) if day == last else texts.AGENDA_ALL_DAY
+
+
+def _source(item: AgendaItem) -> str:
+    """Return calendar and account; Google names the main calendar after the account, which is said once."""
+    names = dict.fromkeys(name for name in (item.calendar_name, item.account_email) if name)
+    return " · ".join(names)
 
 
 def _title(item: AgendaItem) -> str:

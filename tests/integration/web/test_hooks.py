@@ -1,4 +1,5 @@
 import json
+from io import BytesIO
 
 import pytest
 
@@ -83,6 +84,21 @@ def test_garbage_is_refused_and_never_a_server_error(client, services, body):
 def test_too_much_is_refused(client):
     assert microsoft(client, {"value": [{}] * 1001}).status_code == 413
     assert microsoft(client, {"value": ["x" * 300_000]}).status_code == 413
+
+
+@pytest.mark.parametrize(("size", "status"), [(300_000, 413), (1000, 202)])
+def test_a_body_of_unannounced_length_is_never_taken_in_part(client, services, size, status):
+    body = b'{"value": []}' + b" " * size
+
+    answer = client.post(
+        "/hooks/microsoft",
+        base_url=PUBLIC_URL,
+        input_stream=BytesIO(body),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+
+    assert answer.status_code == status
 
 
 def test_other_media_types_and_packed_bodies_are_refused(client):

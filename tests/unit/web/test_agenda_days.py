@@ -85,6 +85,13 @@ def test_marks_say_what_is_special():
     assert one(item).marks == (texts.AGENDA_TENTATIVE, texts.AGENDA_REPEATS, texts.AGENDA_FREE)
 
 
+def test_a_calendar_named_after_its_account_is_said_once():
+    item = make_item(at(23, 9), at(23, 10), calendar_name="ada@example.test")
+
+    assert one(item).source == "ada@example.test"
+    assert one(make_item(at(23, 9), at(23, 10))).source == "Work · ada@example.test"
+
+
 def test_a_span_covers_the_long_and_the_short_day_of_a_clock_change():
     autumn = Span(date(2026, 10, 25), 1, BERLIN).window()
     spring = Span(date(2026, 3, 29), 1, BERLIN).window()
