@@ -274,6 +274,35 @@ def test_the_copy_follows_every_kind_of_change(side):
     assert not any(weekly in (event.provider_id, event.series_id) for event in copy.events.values())
 
 
+def test_the_copy_follows_changes_of_whole_series_and_moves_across_the_edge(side):
+    copy = Copy(side.window).apply(side.pages())
+
+    def follows():
+        copy.apply(side.pages(copy.cursor))
+        return inside(spans(copy, side), side.window) == inside(side.shown(), side.window)
+
+    weekly = side.add("Weekly", soon(1), repeat="weekly")
+    yearly = side.add("All day", soon(5, 0), end=soon(6, 0), all_day=True, repeat="daily")
+    away = side.add("Away", soon(5), repeat="monthly")
+    assert follows()
+
+    side.edit("move_instance", series_id=weekly, day=soon(8).date().isoformat(), start=soon(400), end=soon(400, 11))
+    side.edit("delete_instance", series_id=yearly, day=soon(9).date().isoformat())
+    assert follows()
+
+    side.edit("patch", event_id=weekly, title="Weekly, later", start=soon(1, 15), end=soon(1, 16))
+    side.edit("patch", event_id=away, start=soon(300), end=soon(300, 12))
+    assert follows()
+
+    side.edit("delete", event_id=yearly)
+    assert follows()
+    side.edit("delete", event_id=weekly)
+    side.edit("delete", event_id=away)
+    assert follows()
+    fresh = Copy(side.window).apply(side.pages())
+    assert spans(fresh, side) == spans(copy, side)
+
+
 def test_an_unchanged_calendar_brings_nothing_but_a_cursor(side):
     cursor = side.pages()[-1].cursor
 
