@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from app.domain.errors import InvalidClient, LatchkeyError
-from app.web import texts
+from app.web import error_texts
 from app.web.api.client_authentication import challenge, uses_bearer
 from app.web.errors import ErrorCode, RequestRefused, outcome_of, retry_after_s
 from app.web.rendering import json_answer, page
@@ -45,7 +45,7 @@ def answer_http_error(error: HTTPException) -> Response:
     status = error.code or 500
     if request.path.startswith(_PROGRAMS):
         code = ErrorCode.NOT_FOUND if status == 404 else ErrorCode.INVALID_REQUEST
-        description = texts.HTTP_DESCRIPTIONS.get(status, texts.HTTP_DESCRIPTIONS[400])
+        description = error_texts.HTTP_DESCRIPTIONS.get(status, error_texts.HTTP_DESCRIPTIONS[400])
         answer = json_answer({"error": code, "error_description": description}, status)
     elif request.path.startswith(_HOOKS):
         answer = make_response("", status)
@@ -101,7 +101,7 @@ def _complete_401(answer: Response, body: dict[str, object]) -> None:
 
 
 def _error_page(code: str, status: int, error_id: str | None) -> Response:
-    words = texts.ERROR_PAGES.get(code, texts.ERROR_PAGES["error"])
+    words = error_texts.ERROR_PAGES.get(code, error_texts.ERROR_PAGES["error"])
     return page("error.html", status, words=words, error_id=error_id)
 
 

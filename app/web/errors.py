@@ -70,7 +70,7 @@ class Outcome:
     """For programs."""
     error: ErrorCode
     description: str
-    """For programs; the words for people are in ``texts.ERROR_PAGES`` under the error's code."""
+    """For programs; the words for people are in ``error_texts.ERROR_PAGES`` under the error's code."""
     reason: str | None = None
     retry_after_s: int | None = field(default=None)
     """Least wait; null when waiting does not help."""

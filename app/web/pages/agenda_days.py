@@ -5,13 +5,53 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
+from typing import Protocol
 
-from app.domain.calendars import Busy, Window
-from app.ports import AgendaItem
+from app.domain.calendars import Busy, Occurrence, Window
 from app.web import texts
 from app.web.times import clock_time, day_name, start_of_day
 
 LONGEST_DAYS = 31
+
+
+class PlannedItem(Protocol):
+    """What the agenda reads of one occurrence with its event and account."""
+
+    @property
+    def occurrence(self) -> Occurrence:
+        """Return when it is."""
+
+    @property
+    def summary(self) -> str | None:
+        """Return the title; null when there is none or it is not shared."""
+
+    @property
+    def location(self) -> str | None:
+        """Return the place."""
+
+    @property
+    def status(self) -> str:
+        """Return RFC 5545 STATUS in small letters."""
+
+    @property
+    def privacy(self) -> str:
+        """Return ``default``, ``public`` or ``private``."""
+
+    @property
+    def html_link(self) -> str | None:
+        """Return where the provider shows it."""
+
+    @property
+    def calendar_name(self) -> str:
+        """Return the calendar it is in."""
+
+    @property
+    def account_email(self) -> str | None:
+        """Return the account's address; null when unknown."""
+
+    @property
+    def is_recurring(self) -> bool:
+        """Return whether it is one of a series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +118,24 @@ def span_of(from_text: str, days_text: str, today: date, zone: tzinfo) -> Span:
     return Span(first, min(max(days, 1), LONGEST_DAYS), zone)
 
 
-def days_of(items: Iterable[AgendaItem], span: Span, today: date) -> tuple[Day, ...]:
+def days_of(items: Iterable[PlannedItem], span: Span, today: date) -> tuple[Day, ...]:
     """Return every day of ``span`` with what falls on it; an item of several days stands on each."""
     found = tuple(items)
     return tuple(Day(day, day_name(day, today), day == today, _entries(found, day, span.zone)) for day in span.dates())
 
 
-def _entries(items: tuple[AgendaItem, ...], day: date, zone: tzinfo) -> tuple[Entry, ...]:
+def _entries(items: tuple[PlannedItem, ...], day: date, zone: tzinfo) -> tuple[Entry, ...]:
     on_day = [item for item in items if _falls_on(item, day, zone)]
     on_day.sort(key=lambda item: _order(item, day, zone))
     return tuple(_entry(item, day, zone) for item in on_day)
 
 
-def _falls_on(item: AgendaItem, day: date, zone: tzinfo) -> bool:
+def _falls_on(item: PlannedItem, day: date, zone: tzinfo) -> bool:
     first, last = _local_days(item, zone)
     return first <= day <= last
 
 
-def _local_days(item: AgendaItem, zone: tzinfo) -> tuple[date, date]:
+def _local_days(item: PlannedItem, zone: tzinfo) -> tuple[date, date]:
     """Return first and last day, both included. An end at midnight does not touch the new day."""
     start, end = item.occurrence.start, item.occurrence.end
     if isinstance(start, datetime) and isinstance(end, datetime):
@@ -107,7 +147,7 @@ def _local_days(item: AgendaItem, zone: tzinfo) -> tuple[date, date]:
     return first_day, max(first_day, end_day - timedelta(days=1))
 
 
-def _order(item: AgendaItem, day: date, zone: tzinfo) -> tuple[int, str, str]:
+def _order(item: PlannedItem, day: date, zone: tzinfo) -> tuple[int, str, str]:
     start = item.occurrence.start
     if not isinstance(start, datetime):
         return 0, "", item.summary or ""
@@ -115,7 +155,7 @@ def _order(item: AgendaItem, day: date, zone: tzinfo) -> tuple[int, str, str]:
     return 1, "" if local.date() < day else local.isoformat(), item.summary or ""
 
 
-def _entry(item: AgendaItem, day: date, zone: tzinfo) -> Entry:
+def _entry(item: PlannedItem, day: date, zone: tzinfo) -> Entry:
     all_day = not isinstance(item.occurrence.start, datetime)
     return Entry(
         time=_time(item, day, zone),
@@ -129,7 +169,7 @@ def _entry(item: AgendaItem, day: date, zone: tzinfo) -> Entry:
     )
 
 
-def _time(item: AgendaItem, day: date, zone: tzinfo) -> str:
+def _time(item: PlannedItem, day: date, zone: tzinfo) -> str:
     start, end = item.occurrence.start, item.occurrence.end
     if not isinstance(start, datetime) or not isinstance(end, datetime):
         return texts.AGENDA_ALL_DAY
@@ -142,19 +182,19 @@ def _time(item: AgendaItem, day: date, zone: tzinfo) -> str:
     return texts.AGENDA_FROM_BEFORE.format(end=to_time) if day == last else texts.AGENDA_ALL_DAY
 
 
-def _source(item: AgendaItem) -> str:
+def _source(item: PlannedItem) -> str:
     """Return calendar and account; Google names the main calendar after the account, which is said once."""
     names = dict.fromkeys(name for name in (item.calendar_name, item.account_email) if name)
     return " · ".join(names)
 
 
-def _title(item: AgendaItem) -> str:
+def _title(item: PlannedItem) -> str:
     if item.summary:
         return item.summary
     return texts.AGENDA_PRIVATE_UNTITLED if item.privacy == "private" else texts.AGENDA_UNTITLED
 
 
-def _marks(item: AgendaItem) -> tuple[str, ...]:
+def _marks(item: PlannedItem) -> tuple[str, ...]:
     marks = (
         (item.status == "cancelled", texts.AGENDA_CANCELLED),
         (item.status == "tentative", texts.AGENDA_TENTATIVE),

@@ -6,14 +6,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from enum import StrEnum
+from typing import Protocol
 
 from app.domain.connections import Connection, Reason, Status
 from app.domain.features import Feature, offered_features
-from app.ports import CalendarRow
 from app.services.connections import ConnectionView
 from app.web import texts
 from app.web.paths import connection_path
 from app.web.times import ago, moment
+
+
+class ShownCalendar(Protocol):
+    """What the pages read of a stored calendar."""
+
+    @property
+    def name(self) -> str:
+        """Return the name people know."""
+
+    @property
+    def is_primary(self) -> bool:
+        """Return whether it is the account's main calendar."""
+
+    @property
+    def access_role(self) -> str:
+        """Return ``free_busy``, ``reader``, ``writer`` or ``owner``."""
+
+    @property
+    def last_success_at(self) -> datetime | None:
+        """Return when it was last read; null before the first time."""
+
+    @property
+    def last_error(self) -> str | None:
+        """Return the code of the last failure; null when there is none."""
+
+    @property
+    def event_count(self) -> int:
+        """Return how many events are stored."""
 
 
 class Tone(StrEnum):
@@ -163,7 +191,7 @@ def _words(
     return tuple(texts.FEATURES[feature] for feature in shown)
 
 
-def _line(row: CalendarRow, now: datetime) -> CalendarLine:
+def _line(row: ShownCalendar, now: datetime) -> CalendarLine:
     waiting = _is_waiting(row)
     if waiting:
         status = texts.CALENDAR_WAITING
@@ -176,11 +204,11 @@ def _line(row: CalendarRow, now: datetime) -> CalendarLine:
     return CalendarLine(row.name, row.is_primary, status, waiting)
 
 
-def _is_waiting(row: CalendarRow) -> bool:
+def _is_waiting(row: ShownCalendar) -> bool:
     return row.last_success_at is None and row.last_error is None and row.access_role != "free_busy"
 
 
-def _progress(calendars: tuple[CalendarRow, ...]) -> Progress:
+def _progress(calendars: tuple[ShownCalendar, ...]) -> Progress:
     total = len(calendars)
     done = total - sum(_is_waiting(row) for row in calendars)
     label = texts.PROGRESS.format(done=done, total=total) if total else texts.LISTING

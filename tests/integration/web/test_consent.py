@@ -7,7 +7,7 @@ from app.domain.errors import AuthorizationError, ProviderThrottled, ProviderUna
 from app.domain.features import Feature
 from app.domain.secret import Secret
 from app.services.authorization import Connected, SignedIn
-from app.web import texts
+from app.web import error_texts, texts
 from app.web.cookies import SESSION
 from tests.fakes import BROWSER_TOKEN, PERSON, SESSION_TOKEN, all_leaves, make_connection
 
@@ -126,7 +126,7 @@ LEAVES = [*all_leaves(AuthorizationError), ProviderUnavailable, ProviderThrottle
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.__name__)
 def test_every_reason_has_its_own_page_with_one_action(browser, services, leaf):
     services.authorization.error = leaf()
-    words = texts.ERROR_PAGES[leaf.code]
+    words = error_texts.ERROR_PAGES[leaf.code]
 
     answer = browser.get(GOOD)
 
@@ -139,7 +139,7 @@ def test_every_reason_has_its_own_page_with_one_action(browser, services, leaf):
 
 
 def test_no_two_reasons_share_their_words():
-    words = [texts.ERROR_PAGES[leaf.code].text for leaf in LEAVES]
+    words = [error_texts.ERROR_PAGES[leaf.code].text for leaf in LEAVES]
 
     assert len(set(words)) == len(words)
 

@@ -1,5 +1,5 @@
 from app.domain.errors import LatchkeyError
-from app.web import texts
+from app.web import error_texts
 from app.web.errors import OUTCOMES, ErrorCode, outcome_of
 from tests.fakes import all_leaves
 
@@ -33,7 +33,7 @@ def test_an_unknown_error_is_the_nearest_one_above_it():
 
 
 def test_every_error_page_offers_one_way_on():
-    for words in texts.ERROR_PAGES.values():
+    for words in error_texts.ERROR_PAGES.values():
         assert words.href.startswith("/")
         assert words.title
         assert words.text
