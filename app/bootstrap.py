@@ -75,7 +75,7 @@ def build_services(config: LoadedConfig) -> Services:
     env = config.environment
     store = PostgresStore(env.database_url)
     sealer = build_sealer(Keyring.load(env.keyring_file))
-    http = OutboundClient(config.file.routes, env.ca_bundle)
+    http = OutboundClient(config.file.routes, env.ca_bundle, trusted_origins=config.file.trusted_origins)
     settings = [provider_settings(key, table) for key, table in config.file.providers.items()]
     providers = build_providers(settings, http, env.public_url, utc_now)
     return assemble(config, store, sealer, providers, CeleryNudge(publisher(env.redis_url)))

@@ -46,6 +46,8 @@ class ProviderConfig(BaseModel):
     rotation: RotationClass | None = None
     allowed_tenants: tuple[str, ...] = ()
     allow_personal_accounts: bool = True
+    allowed_endpoint_hosts: tuple[str, ...] = ()
+    """OIDC: hosts besides the issuer's that its discovery document may name."""
     token_auth_method: Literal["client_secret_basic", "client_secret_post", "private_key_jwt"] = "client_secret_basic"
 
     def secret_text(self) -> str | None:
@@ -76,6 +78,8 @@ class ProvidersFile(BaseModel):
     providers: Mapping[str, ProviderConfig] = Field(default_factory=dict)
     routes: Mapping[str, str] = Field(default_factory=dict)
     """Origin to the address that serves it instead; only on a loopback installation."""
+    trusted_origins: tuple[str, ...] = ()
+    """Origins of company providers on private addresses: nothing else inside the network can be called."""
 
     def faults(self) -> list[str]:
         """Return what is wrong with the file."""

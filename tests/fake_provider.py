@@ -71,7 +71,7 @@ class FakeProvider:
         """Return the scripted identity."""
         return self.identity
 
-    def probe(self, access_token: Secret) -> None:
+    def probe(self, access_token: Secret, *, subject: str | None = None) -> None:
         """Accept every token."""
         self.calls.append("probe")
 

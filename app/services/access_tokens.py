@@ -53,6 +53,9 @@ WAIT_S = 10.0
 """How long a reader waits for somebody else's refresh before it gives up."""
 
 POLL_S = 0.05
+POLL_MOST_S = 0.4
+"""Readers look again ever more seldom: a crowd that waits for a slow provider must not load the database."""
+
 STORE_RETRY_PAUSE_S = 0.5
 STORE_RETRY_S = 60.0
 """How long an answer that cannot be stored is kept and tried again: it may hold the only living refresh token."""
@@ -81,10 +84,15 @@ class AccessTokens:
         Raises ``UnknownConnection``, ``ReconnectRequired``, ``ProviderUnavailable``, ``ProviderThrottled``,
         ``ProviderRejected``, ``RefreshInProgress``.
         """
-        tokens = self._read(connection_id)
-        current = self._fresh(tokens, min_validity_s, rejected_sha256)
+        return self.serve(self._read(connection_id), min_validity_s, rejected_sha256)
+
+    def serve(self, tokens: StoredTokens, min_validity_s: float, rejected_sha256: str | None = None) -> AccessToken:
+        """Do as ``get`` for a caller that has just read ``tokens``; they are read again before any refresh."""
+        current = self._fresh(_usable(tokens), min_validity_s, rejected_sha256)
         if current is not None:
             return current
+        connection_id = tokens.connection.id
+        tokens = self._read(connection_id)
         self._refuse_unattainable(tokens.connection, min_validity_s)
         try:
             return self._renew(tokens, min_validity_s, rejected_sha256)
@@ -106,11 +114,9 @@ class AccessTokens:
     def _read(self, connection_id: UUID) -> StoredTokens:
         with self.store.reading() as tx:
             tokens = tx.tokens.current(connection_id)
-        if tokens is None or tokens.connection.status is Status.DISCONNECTED:
+        if tokens is None:
             raise UnknownConnection
-        if tokens.connection.status is Status.NEEDS_RECONNECT:
-            raise ReconnectRequired(tokens.connection.reason or Reason.GRANT_REJECTED)
-        return tokens
+        return _usable(tokens)
 
     def _fresh(self, tokens: StoredTokens, min_validity_s: float, rejected: str | None) -> AccessToken | None:
         """Return the stored token if it serves, without network."""
@@ -130,7 +136,7 @@ class AccessTokens:
 
     def _renew(self, tokens: StoredTokens, min_validity_s: float, rejected: str | None) -> AccessToken:
         """Refresh, or wait for whoever does, until a token serves."""
-        deadline = time.monotonic() + self.wait_s
+        deadline, pause_s = time.monotonic() + self.wait_s, POLL_S
         while True:
             self._hold_back(tokens)
             lease = self._lease(tokens) if tokens.lease_free else None
@@ -139,7 +145,8 @@ class AccessTokens:
             elif time.monotonic() >= deadline:
                 raise RefreshInProgress
             else:
-                self.sleep(POLL_S)
+                self.sleep(pause_s)
+                pause_s = min(pause_s * 1.5, POLL_MOST_S)
             tokens = self._read(tokens.connection.id)
             current = self._fresh(tokens, min_validity_s, rejected)
             if current is not None:
@@ -256,6 +263,15 @@ class AccessTokens:
     def _open(self, tokens: StoredTokens, field: str, sealed: bytes, generation: int) -> Secret:
         key = self.sealer.open_data_key(tokens.connection.id, tokens.wrapped_key)
         return key.open(sealed, _context(tokens.connection, field, generation))
+
+
+def _usable(tokens: StoredTokens) -> StoredTokens:
+    """Return ``tokens`` if their connection is in a state to serve; raises what stands against it."""
+    if tokens.connection.status is Status.DISCONNECTED:
+        raise UnknownConnection
+    if tokens.connection.status is Status.NEEDS_RECONNECT:
+        raise ReconnectRequired(tokens.connection.reason or Reason.GRANT_REJECTED)
+    return tokens
 
 
 def _context(connection: Connection, field: str, generation: int) -> SealContext:

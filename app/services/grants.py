@@ -93,7 +93,7 @@ class Grants:
     def store_consent(
         self, request: AuthorizationRequest, provider: Provider, answer: TokenAnswer, identity: Identity
     ) -> StoredConsent:
-        """Store the answer under the right connection, try it once, and make its calendars due.
+        """Store the answer under the right connection and make its calendars due.
 
         Raises ``AccountMismatch`` when another account came back than the one to repair (the connection
         stays untouched), ``NoOfflineAccess`` when nothing stored could be kept alive.
@@ -103,9 +103,6 @@ class Grants:
         if answer.refresh_token is None and (existing is None or existing.status is not Status.ACTIVE):
             raise NoOfflineAccess
         connection = self._store(consent, existing)
-        # A grant is tried before anything turns green; it is stored first, so that a refusal loses nothing.
-        if answer.access_token is not None:
-            provider.probe(answer.access_token)
         self.nudge.list_calendars(connection.id)
         return StoredConsent(connection, existing is None)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
@@ -14,6 +13,7 @@ from app.domain.features import Feature
 from app.domain.people import Service
 from app.domain.secret import Secret
 from app.ports import Clock, Store
+from app.services.brief_cache import BriefCache
 from app.services.sessions import new_token, token_hash
 
 TOKEN_LIFETIME_S = 600
@@ -21,12 +21,13 @@ SECRET_LIFETIME = timedelta(days=90)
 """A shared secret that never ends is found in a backup one day."""
 
 
-@dataclass(frozen=True)
 class ServiceClients:
     """Authenticates services (RFC 6749 section 2.3.1) and gives them their own tokens (section 4.4)."""
 
-    store: Store
-    clock: Clock
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self._known: BriefCache[tuple[str, bytes], Service] = BriefCache()
 
     def add(self, name: str, features: Sequence[Feature], provider: str | None = None) -> Secret:
         """Register a service with one policy and return its secret, shown this once.
@@ -60,11 +61,8 @@ class ServiceClients:
 
         Only the hash of a 256-bit random secret is compared, inside an index look-up: nothing to time.
         """
-        with self.store.reading() as tx:
-            found = tx.services.by_secret(name, token_hash(secret), self.clock())
-        if found is None:
-            raise InvalidClient("secret")
-        return found
+        hashed = token_hash(secret)
+        return self._known.get((name, hashed), lambda: self._by_secret(name, hashed))
 
     def issue_token(self, service: Service) -> tuple[Secret, int]:
         """Return a Latchkey token for ``/v1`` and its life in seconds."""
@@ -76,13 +74,24 @@ class ServiceClients:
 
     def bearer(self, token: str) -> Service:
         """Return the service a Latchkey token belongs to; raises ``InvalidClient``."""
-        with self.store.reading() as tx:
-            found = tx.services.by_token(token_hash(token), self.clock())
-        if found is None:
-            raise InvalidClient("token")
-        return found
+        hashed = token_hash(token)
+        return self._known.get(("", hashed), lambda: self._by_token(hashed))
 
     def connections(self, service: Service, provider: str | None) -> tuple[Connection, ...]:
         """Return the connections policy lets the service know of."""
         with self.store.reading() as tx:
             return tx.connections.visible_to(service.id, provider, self.clock())
+
+    def _by_secret(self, name: str, hashed: bytes) -> Service:
+        with self.store.reading() as tx:
+            found = tx.services.by_secret(name, hashed, self.clock())
+        if found is None:
+            raise InvalidClient("secret")
+        return found
+
+    def _by_token(self, hashed: bytes) -> Service:
+        with self.store.reading() as tx:
+            found = tx.services.by_token(hashed, self.clock())
+        if found is None:
+            raise InvalidClient("token")
+        return found

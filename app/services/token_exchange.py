@@ -16,8 +16,10 @@ from app.domain.errors import (
 from app.domain.features import Feature, granted_features, missing_scopes
 from app.domain.people import Service
 from app.domain.tokens import AccessToken
-from app.ports import Clock, HandOut, Sealer, Store
+from app.ports import Clock, HandOut, Sealer, Store, StoredTokens
 from app.services.access_tokens import AccessTokens
+from app.services.brief_cache import BriefCache
+from app.services.hand_out_log import HandOutLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,24 @@ class Exchanged:
     connection: Connection
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What a decision rests on: ciphertext and policy, never a token in clear."""
+
+    tokens: StoredTokens
+    allowed: frozenset[Feature]
+
+
 class TokenExchange:
     """Decides, fetches, writes down, releases: in this order."""
 
-    store: Store
-    access_tokens: AccessTokens
-    sealer: Sealer
-    clock: Clock
+    def __init__(self, store: Store, access_tokens: AccessTokens, sealer: Sealer, clock: Clock) -> None:
+        self.store = store
+        self.access_tokens = access_tokens
+        self.sealer = sealer
+        self.clock = clock
+        self._log = HandOutLog(store)
+        self._facts: BriefCache[tuple[UUID, UUID], _Facts] = BriefCache()
 
     def exchange(self, service: Service, request: ExchangeRequest) -> Exchanged:
         """Return a token for the service, or say why not.
@@ -58,39 +70,30 @@ class TokenExchange:
         Raises ``UnknownConnection`` (does not exist, or is none of the service's business: the same answer),
         ``NotAllowed``, ``ScopesMissing``, ``ReconnectRequired`` and what ``AccessTokens.get`` raises.
         """
-        connection = self._connection(service, request)
+        key = (service.id, request.connection_id)
+        if request.rejected_token_sha256 is not None:
+            self._facts.forget(key)
+        facts = self._facts.get(key, lambda: self._read(*key))
+        connection = facts.tokens.connection
+        if not facts.allowed or request.audience not in (None, connection.provider):
+            raise UnknownConnection
         try:
-            self._judge(service, connection, request)
-            token = self.access_tokens.get(connection.id, request.min_validity_s, request.rejected_token_sha256)
+            _judge(facts, request)
+            token = self.access_tokens.serve(facts.tokens, request.min_validity_s, request.rejected_token_sha256)
         except LatchkeyError as error:
+            self._facts.forget(key)
             self._write(service, connection, request, None, error.code)
             raise
         return Exchanged(self._write(service, connection, request, token, None), token, connection)
 
-    def _connection(self, service: Service, request: ExchangeRequest) -> Connection:
-        """Return the connection if any policy reaches it; a stranger's and a missing one look alike."""
+    def _read(self, service_id: UUID, connection_id: UUID) -> _Facts:
+        """Read what is known; a stranger's connection and a missing one look alike."""
         with self.store.reading() as tx:
-            found = tx.connections.get(request.connection_id)
-            if found is None or found.status is Status.DISCONNECTED:
+            tokens = tx.tokens.current(connection_id)
+            if tokens is None or tokens.connection.status is Status.DISCONNECTED:
                 raise UnknownConnection
-            allowed = tx.services.allowed_features(service.id, found.provider, self.clock())
-        if not allowed or request.audience not in (None, found.provider):
-            raise UnknownConnection
-        return found
-
-    def _judge(self, service: Service, connection: Connection, request: ExchangeRequest) -> None:
-        if connection.status is Status.NEEDS_RECONNECT and connection.reason is not None:
-            raise ReconnectRequired(connection.reason)
-        with self.store.reading() as tx:
-            allowed = tx.services.allowed_features(service.id, connection.provider, self.clock())
-        # The token carries everything that was granted, so everything granted must be allowed.
-        granted = granted_features(connection.kind, connection.granted_scopes)
-        if not set(request.features) <= allowed or not granted - {Feature.IDENTITY} <= _widened(allowed):
-            raise NotAllowed("features")
-        lacking = [s for f in request.features for s in missing_scopes(connection.kind, f, connection.granted_scopes)]
-        lacking += [s for s in request.scopes if s not in connection.granted_scopes]
-        if lacking:
-            raise ScopesMissing(lacking)
+            allowed = tx.services.allowed_features(service_id, tokens.connection.provider, self.clock())
+        return _Facts(tokens, allowed)
 
     def _write(
         self,
@@ -114,9 +117,22 @@ class TokenExchange:
             token_fingerprint=self.sealer.keyed_hash("hand_out", token.token.reveal()) if token else None,
             at=self.clock(),
         )
-        with self.store.transaction() as tx:
-            tx.audit.hand_out(entry)
+        self._log.write(entry)
         return entry.id
+
+
+def _judge(facts: _Facts, request: ExchangeRequest) -> None:
+    connection, allowed = facts.tokens.connection, facts.allowed
+    if connection.status is Status.NEEDS_RECONNECT and connection.reason is not None:
+        raise ReconnectRequired(connection.reason)
+    # The token carries everything that was granted, so everything granted must be allowed.
+    granted = granted_features(connection.kind, connection.granted_scopes)
+    if not set(request.features) <= allowed or not granted - {Feature.IDENTITY} <= _widened(allowed):
+        raise NotAllowed("features")
+    lacking = [s for f in request.features for s in missing_scopes(connection.kind, f, connection.granted_scopes)]
+    lacking += [s for s in request.scopes if s not in connection.granted_scopes]
+    if lacking:
+        raise ScopesMissing(lacking)
 
 
 def _widened(allowed: frozenset[Feature]) -> frozenset[Feature]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, text
 
 from app.ports import HandOut
 from app.store.schema import audit_events, hand_outs
@@ -20,9 +20,10 @@ class PostgresAudit:
         """Work on ``connection``."""
         self._connection = connection
 
-    def hand_out(self, entry: HandOut) -> None:
-        """Write a hand-out decision."""
-        self._connection.execute(insert(hand_outs).values(asdict(entry)))
+    def hand_outs(self, entries: Sequence[HandOut]) -> None:
+        """Write hand-out decisions; see docs/decisions/0008 for what their commit survives."""
+        self._connection.execute(text("SET LOCAL synchronous_commit = off"))
+        self._connection.execute(insert(hand_outs), [asdict(entry) for entry in entries])
 
     def event(
         self,

@@ -1,0 +1,47 @@
+"""Answers of the database kept for less than a second, per process.
+
+On the hand-out path the same few rows are read thousands of times a second. A revocation or a change of policy
+must take effect within a second everywhere; keeping an answer for less than that is what the promise allows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+KEPT_S = 0.8
+"""Below the promised second, with room for the commit on one side and the answer on the other."""
+
+MOST_ENTRIES = 10_000
+"""Bounds memory. When it is reached everything goes: it would not have lived a second anyway."""
+
+
+class BriefCache(Generic[K, V]):
+    """Keeps what ``load`` returned for ``KEPT_S`` seconds; errors are not kept.
+
+    Safe between threads without a lock: single dictionary operations are atomic, and a race costs one more load.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._entries: dict[K, tuple[float, V]] = {}
+
+    def get(self, key: K, load: Callable[[], V]) -> V:
+        """Return the kept answer for ``key``, or load and keep it."""
+        entry, now = self._entries.get(key), self._monotonic()
+        if entry is not None and now < entry[0]:
+            return entry[1]
+        # Timed before loading: an answer is as old as the moment it was asked for.
+        value = load()
+        if len(self._entries) >= MOST_ENTRIES:
+            self._entries.clear()
+        self._entries[key] = (now + KEPT_S, value)
+        return value
+
+    def forget(self, key: K) -> None:
+        """Drop one answer, for a caller that knows better."""
+        self._entries.pop(key, None)
