@@ -51,18 +51,25 @@ def complaints():
     return []
 
 
-@pytest.fixture
-def page(served, chromium_path, complaints):
-    """A signed-in page that writes down what the browser complains about."""
+@pytest.fixture(scope="module")
+def chromium(chromium_path):
+    arguments = ["--no-sandbox", "--disable-background-networking", "--no-first-run", "--disable-quic"]
     with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-background-networking", "--no-first-run", "--disable-quic"]
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=arguments)
-        page = browser.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"{served.url}/callback/google?state=s&code=c")
-        yield page
-        browser.close()
+        chromium = playwright.chromium.launch(executable_path=chromium_path, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(served, chromium, complaints):
+    """A signed-in page with cookies of its own that writes down what the browser complains about."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{served.url}/callback/google?state=s&code=c")
+    yield page
+    context.close()
 
 
 def test_a_consent_leaves_for_another_origin_and_the_policy_is_content(page, served, complaints):
