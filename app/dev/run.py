@@ -135,7 +135,8 @@ def _our_settings(data_dir: Path, addresses: Addresses) -> dict[str, str]:
         "LATCHKEY_KEYRING_FILE": os.environ.get("LATCHKEY_KEYRING_FILE") or str(ensure_keyring(data_dir)),
     }
     if addresses.sandbox_url is not None:
-        ours |= write_demo_configuration(data_dir, addresses.public_url, addresses.sandbox_url)
+        demo = write_demo_configuration(data_dir, addresses.public_url, addresses.sandbox_url)
+        ours |= {name: os.environ.get(name) or value for name, value in demo.items()}
     return ours
 
 
