@@ -126,13 +126,16 @@ ERROR_PAGES: Mapping[str, ErrorWords] = {
         _CONNECTIONS,
     ),
     "provider_unavailable": ErrorWords(
-        "The provider does not answer", "This usually passes within minutes. Nothing was changed.", _AGAIN, "/connect"
+        "The provider does not answer",
+        "This usually passes within minutes. Your connections page shows what is in effect.",
+        "See your connections",
+        _CONNECTIONS,
     ),
     "provider_throttled": ErrorWords(
         "The provider is busy",
-        "It asks us to slow down. Please wait a minute. Nothing was changed.",
-        _AGAIN,
-        "/connect",
+        "It asks us to slow down. Please wait a minute; your connections page shows what is in effect.",
+        "See your connections",
+        _CONNECTIONS,
     ),
     "provider_rejected": ErrorWords(
         "The provider refuses this installation",
@@ -147,7 +150,10 @@ ERROR_PAGES: Mapping[str, ErrorWords] = {
         "/connect",
     ),
     "access_token_rejected": ErrorWords(
-        "The new access did not work", "Latchkey tried it once and the provider refused.", _AGAIN, "/connect"
+        "The new access did not work",
+        "Latchkey tried it once and the provider refused. Your connections page shows what is in effect.",
+        "See your connections",
+        _CONNECTIONS,
     ),
     "store_unavailable": ErrorWords(
         "One moment, please", "The database does not answer right now. Nothing was changed.", _AGAIN, _HOME
