@@ -13,12 +13,13 @@ from datetime import UTC, datetime, timedelta
 
 import redis
 
-from app.config import LoadedConfig, ProviderConfig
+from app.config import LoadedConfig, ProviderConfig, load_config
 from app.crypto.keyring import Keyring
 from app.crypto.sealing import build_sealer
 from app.domain.errors import ConfigurationError, LatchkeyError
 from app.domain.secret import Secret
-from app.nudge import CeleryNudge, publisher
+from app.logs import configure_logs
+from app.nudge import CeleryNudge, broker_url, publisher
 from app.ports import Nudge, Providers, Sealer, Store
 from app.providers.http import OutboundClient
 from app.providers.registry import build_providers
@@ -131,6 +132,33 @@ def broker_check(redis_url: str) -> Callable[[], bool]:
             return False
 
     return answers
+
+
+@dataclass(frozen=True)
+class Start:
+    """What an edge needs to start with."""
+
+    broker_url: str
+    """In Celery's spelling."""
+    public_url: str
+    configure_logs: Callable[[], None]
+    check: Callable[[], None]
+    """Refuses the start when something around us is missing; raises ``ConfigurationError``."""
+    build: Callable[[], Services]
+    """Builds the use cases; call it once per process, after any fork."""
+
+
+def start() -> Start:
+    """Read the configuration and return how to start on it; raises ``ConfigurationError`` with every fault."""
+    config = load_config()
+    env = config.environment
+    return Start(
+        broker_url=broker_url(env.redis_url),
+        public_url=env.public_url,
+        configure_logs=lambda: configure_logs(env.log_level),
+        check=lambda: check_surroundings(config),
+        build=lambda: build_services(config),
+    )
 
 
 def check_surroundings(config: LoadedConfig) -> None:

@@ -9,10 +9,8 @@ import sys
 
 from flask import Flask
 
-from app.bootstrap import build_services, check_surroundings
-from app.config import load_config
+from app.bootstrap import start
 from app.domain.errors import ConfigurationError
-from app.logs import configure_logs
 from app.web.application import create_app
 from app.web.settings import WebSettings
 
@@ -23,10 +21,10 @@ def create() -> Flask:
     Ends the process with every fault in one message when the configuration cannot work.
     """
     try:
-        config = load_config()
-        configure_logs(config.environment.log_level)
-        check_surroundings(config)
-        services = build_services(config)
-        return create_app(services, WebSettings(config.environment.public_url, services.csrf_key))
+        beginning = start()
+        beginning.configure_logs()
+        beginning.check()
+        services = beginning.build()
+        return create_app(services, WebSettings(beginning.public_url, services.csrf_key))
     except ConfigurationError as error:
         sys.exit("Latchkey cannot start:\n" + "\n".join(f"  - {fault}" for fault in error.faults))

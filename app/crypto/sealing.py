@@ -72,13 +72,15 @@ class ConnectionKey:
 
 
 class RingSealer:
-    """Implements ``ports.Sealer`` with a key ring. Safe to share between threads: it holds no changing state."""
+    """Implements ``ports.Sealer`` with a key ring. Safe to share between threads."""
 
-    __slots__ = ("_keyring",)
+    __slots__ = ("_hash_keys", "_keyring")
 
     def __init__(self, keyring: Keyring) -> None:
         """Seal with the primary key of ``keyring``, open with any."""
         self._keyring = keyring
+        # Purposes are a handful of constants; deriving costs more than the hash itself.
+        self._hash_keys: dict[str, bytes] = {}
 
     def new_data_key(self, connection_id: UUID) -> bytes:
         """Make a data key for a connection and return it wrapped under the primary key."""
@@ -98,7 +100,10 @@ class RingSealer:
 
     def keyed_hash(self, purpose: str, value: str) -> bytes:
         """Return HMAC-SHA256 of ``value`` under a key derived for ``purpose``; a new primary does not change it."""
-        return hmac.digest(_derived(self._keyring.hashing_key(), f"hash {purpose}"), value.encode(), "sha256")
+        key = self._hash_keys.get(purpose)
+        if key is None:
+            key = self._hash_keys[purpose] = _derived(self._keyring.hashing_key(), f"hash {purpose}")
+        return hmac.digest(key, value.encode(), "sha256")
 
     def key_checks(self) -> Mapping[bytes, bytes]:
         """Return key id to check value of every key in the ring; a check value is derived one way."""

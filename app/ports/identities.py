@@ -101,12 +101,6 @@ class HandOut:
 class AuditStore(Protocol):
     """What happened, append only."""
 
-    def hand_outs(self, entries: Sequence[HandOut]) -> None:
-        """Write hand-out decisions.
-
-        The commit that follows survives the end of every process of ours; it need not wait for the disk.
-        """
-
     def event(
         self,
         kind: str,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from app.ports.calendars import CalendarStore, ChannelStore
 from app.ports.connections import ConnectionStore, TokenStore
-from app.ports.identities import AuditStore, AuthorizationStore, PeopleStore, ServiceStore
+from app.ports.identities import AuditStore, AuthorizationStore, HandOut, PeopleStore, ServiceStore
 
 
 class Transaction(Protocol):
@@ -54,6 +55,12 @@ class Store(Protocol):
 
     def reading(self) -> AbstractContextManager[Transaction]:
         """Open a unit for reads only, each statement on its own (AUTOCOMMIT): no BEGIN, no lock held."""
+
+    def write_hand_outs(self, entries: Sequence[HandOut]) -> None:
+        """Write hand-out decisions in a statement of its own; returns when they are committed.
+
+        The commit survives the end of every process of ours; it does not wait for the database's disk.
+        """
 
     def ping(self) -> None:
         """Raise ``StoreUnavailable`` when the database does not answer."""

@@ -146,7 +146,10 @@ class Grants:
         """Make an old connection good again; a disconnected one has no data key any more."""
         shredded = existing.status is Status.DISCONNECTED
         key = self.sealer.new_data_key(existing.id) if shredded else None
-        tx.connections.revive(existing.id, consent.identity, consent.request.features, key, now)
+        # Asking for less takes nothing back that was agreed to before; the provider's answer decides.
+        earlier = () if shredded else existing.requested_features
+        features = tuple(dict.fromkeys((*earlier, *consent.request.features)))
+        tx.connections.revive(existing.id, consent.identity, features, key, now)
 
     def _append(self, tx: Transaction, consent: _Consent, connection_id: UUID, now: datetime) -> None:
         generation, epoch, parent = tx.tokens.reserve(connection_id)

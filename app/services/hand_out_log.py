@@ -43,8 +43,7 @@ class HandOutLog:
         with self._filling:
             self._batch = _Batch()
         try:
-            with self._store.transaction() as tx:
-                tx.audit.hand_outs(batch.entries)
+            self._store.write_hand_outs(batch.entries)
         except LatchkeyError as error:
             batch.error = error
         finally:

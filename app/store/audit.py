@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, insert, select
 
-from app.ports import HandOut
-from app.store.schema import audit_events, hand_outs
+from app.store.schema import audit_events
 
 
 class PostgresAudit:
@@ -19,11 +17,6 @@ class PostgresAudit:
     def __init__(self, connection: Connection) -> None:
         """Work on ``connection``."""
         self._connection = connection
-
-    def hand_outs(self, entries: Sequence[HandOut]) -> None:
-        """Write hand-out decisions; see docs/decisions/0008 for what their commit survives."""
-        self._connection.execute(text("SET LOCAL synchronous_commit = off"))
-        self._connection.execute(insert(hand_outs), [asdict(entry) for entry in entries])
 
     def event(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from sqlalchemy import Engine, create_engine
@@ -15,6 +15,9 @@ from app.domain.errors import StoreUnavailable
 
 RECYCLE_S = 1800
 """Connections are replaced at this age, so that a fail-over behind a proxy does not go unnoticed for ever."""
+
+LOG_POOL_SIZE = 1
+"""Groups of hand-outs are written one after the other."""
 
 _SESSION = {
     "timezone": "UTC",
@@ -52,7 +55,12 @@ def write_engine(url: str, limits: Limits) -> Engine:
     )
 
 
-def read_engine(url: str, limits: Limits) -> Engine:
+def log_engine(url: str, limits: Limits) -> Engine:
+    """Return the engine of the hand-out log: single statements whose commit does not wait for the disk."""
+    return read_engine(url, replace(limits, read_pool_size=LOG_POOL_SIZE), synchronous_commit="off")
+
+
+def read_engine(url: str, limits: Limits, **session: str) -> Engine:
     """Return the engine of single-statement reads: no BEGIN, no ROLLBACK, a third of the round trips."""
     return create_engine(
         url,
@@ -63,7 +71,7 @@ def read_engine(url: str, limits: Limits) -> Engine:
         max_overflow=0,
         pool_timeout=limits.pool_timeout_s,
         pool_recycle=RECYCLE_S,
-        connect_args=_connect_args(limits),
+        connect_args=_connect_args(limits, **session),
     )
 
 
@@ -89,9 +97,10 @@ def typed_faults() -> Iterator[None]:
         raise StoreUnavailable(_sqlstate(error)) from error
 
 
-def _connect_args(limits: Limits) -> dict[str, object]:
+def _connect_args(limits: Limits, **session: str) -> dict[str, object]:
     settings = {
         **_SESSION,
+        **session,
         "statement_timeout": f"{limits.statement_timeout_s}s",
         "lock_timeout": f"{limits.lock_timeout_s}s",
     }

@@ -139,9 +139,9 @@ def test_disconnecting_leaves_the_row_and_the_audit_and_nothing_else(store, rows
         tx.tokens.lease(connection.id, "worker", uuid4(), 60, parent=1)
         tx.channels.add(uuid4(), calendar.id, b"hash", NOW)
         tx.audit.event("connected", NOW, person_id=connection.person_id, connection_id=connection.id)
-        tx.audit.hand_out(
-            HandOut(uuid4(), uuid4(), connection.id, connection.person_id, None, (), (), "released", None, b"f", NOW)
-        )
+    store.write_hand_outs(
+        [HandOut(uuid4(), uuid4(), connection.id, connection.person_id, None, (), (), "released", None, b"f", NOW)]
+    )
 
     end(store, connection)
 

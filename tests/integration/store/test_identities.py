@@ -332,11 +332,11 @@ def test_the_history_of_a_connection_is_newest_first(store):
 def test_a_hand_out_is_written_as_it_was_decided(store, peek):
     entry = HandOut(
         uuid4(), uuid4(), uuid4(), uuid4(), "meeting notes", ("calendar.read",), ("openid",), "denied", "not_allowed",
-        None, NOW,
+        b"\x00print", NOW,
     )  # fmt: skip
-    with store.transaction() as tx:
-        tx.audit.hand_out(entry)
+    store.write_hand_outs([entry])
+    store.write_hand_outs([entry])
 
     assert peek("SELECT id, features, scopes, decision, reason, token_fingerprint FROM hand_outs") == [
-        (entry.id, ["calendar.read"], ["openid"], "denied", "not_allowed", None)
+        (entry.id, ["calendar.read"], ["openid"], "denied", "not_allowed", b"\x00print")
     ]
