@@ -10,6 +10,9 @@ SESSION_LIFETIME = timedelta(days=14)
 SESSION_IDLE = timedelta(days=3)
 """A browser session ends at the earlier of both (ASVS 5.0 V7.3)."""
 
+UNKNOWN_ZONE = "UTC"
+"""What a person's times are shown in until something tells their zone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
