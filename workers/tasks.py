@@ -1,4 +1,4 @@
-"""The tasks: ids in, one service call, nothing out."""
+"""The tasks: ids in, one service call, nothing out. A task is a hint: what it does is asked of the row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.failures import run
 
 def sync_calendar(services: Services, calendar_id: UUID) -> None:
     """Sync, and hint once more when something was requested meanwhile."""
-    outcome = services.calendar_sync.sync(calendar_id)
+    outcome = services.calendar_sync.sync(calendar_id, only_due=True)
     if outcome is not None and outcome.again:
         services.nudge.sync_calendar(calendar_id)
 
@@ -23,9 +23,9 @@ Claim = Callable[[Services], object]
 
 ROW_TASKS: Mapping[str, Work] = {
     "refresh_connection": lambda services, row_id: services.access_tokens.refresh(row_id),
-    "list_calendars": lambda services, row_id: services.calendar_lists.read(row_id),
+    "list_calendars": lambda services, row_id: services.calendar_lists.read(row_id, only_due=True),
     "sync_calendar": sync_calendar,
-    "open_channel": lambda services, row_id: services.channels.open(row_id),
+    "open_channel": lambda services, row_id: services.channels.open(row_id, only_due=True),
 }
 """Task name to the service it calls with the id of one row."""
 

@@ -96,8 +96,11 @@ class CalendarStore(Protocol):
     def claim_due(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
         """Claim calendars of active connections whose sync is due."""
 
-    def lease(self, calendar_id: UUID, owner: str, lease_s: float) -> SyncRun | None:
-        """Take the sync lease by the database clock; null when held, gone, or the connection is not active."""
+    def lease(self, calendar_id: UUID, owner: str, lease_s: float, *, due_by: datetime | None = None) -> SyncRun | None:
+        """Take the sync lease by the database clock; null when held, gone, or the connection is not active.
+
+        With ``due_by`` also null when the calendar is not due by then.
+        """
 
     def series(self, calendar_id: UUID, series_ids: Sequence[str]) -> tuple[Series, ...]:
         """Return what is stored of ``series_ids``, for expansion: masters, exceptions, exceptions without a master."""
@@ -165,6 +168,9 @@ class ChannelStore(Protocol):
 
     def claim_missing(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
         """Claim calendars that should have a channel (again): none active, or the active one nears its end."""
+
+    def take(self, calendar_id: UUID, due_by: datetime, hold_until: datetime) -> bool:
+        """Return whether the channel was due by then, and put it off: of many takers one is told so."""
 
     def add(self, channel_id: UUID, calendar_id: UUID, token_hash: bytes, now: datetime) -> None:
         """Write a channel down before the provider is asked for it."""

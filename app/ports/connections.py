@@ -26,6 +26,8 @@ class StoredTokens:
     """Whether nobody holds the refresh lease now, by the database clock."""
     next_attempt_at: datetime | None
     """Until when automatic refreshes hold back after a failure; null when they need not."""
+    refresh_due_at: datetime | None
+    """When the token set should be refreshed ahead of its end; null before the first."""
     suspected_since: datetime | None
     """When the provider first said ``invalid_grant`` for this generation; null otherwise."""
     failures: int = 0
@@ -113,6 +115,9 @@ class ConnectionStore(Protocol):
 
     def due_calendar_list(self, connection_id: UUID, at: datetime) -> None:
         """Make reading the calendar list due."""
+
+    def take_calendar_list(self, connection_id: UUID, now: datetime, hold_until: datetime) -> bool:
+        """Return whether the calendar list was due, and put it off: of many takers one is told so."""
 
     def claim_calendar_lists(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
         """Claim active connections whose calendar list is due; nobody else gets them before ``hold_until``."""

@@ -104,12 +104,20 @@ class AccessTokens:
             return self._spare(connection_id, rejected_sha256, error)
 
     def refresh(self, connection_id: UUID) -> None:
-        """Refresh ahead of time, for workers. Somebody else's refresh in flight is as good as ours."""
+        """Refresh ahead of time what is due, for workers: a hint that comes twice makes no second call.
+
+        Somebody else's refresh in flight is as good as ours.
+        """
         tokens = self._read(connection_id)
-        if tokens.next_attempt_at is None or tokens.next_attempt_at <= self.clock():
+        if self._is_due(tokens):
             lease = self._lease(tokens)
             if lease is not None:
                 self._call(lease)
+
+    def _is_due(self, tokens: StoredTokens) -> bool:
+        now, due_at, held_until = self.clock(), tokens.refresh_due_at, tokens.next_attempt_at
+        is_wanted = tokens.suspected_since is not None or (due_at is not None and due_at <= now)
+        return is_wanted and (held_until is None or held_until <= now)
 
     def _read(self, connection_id: UUID) -> StoredTokens:
         with self.store.reading() as tx:

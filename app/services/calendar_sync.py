@@ -77,13 +77,15 @@ class CalendarSync:
     settings: SyncSettings
     owner: Callable[[], str] = lambda: f"{socket.gethostname()}:{os.getpid()}"
 
-    def sync(self, calendar_id: UUID) -> SyncOutcome | None:
+    def sync(self, calendar_id: UUID, *, only_due: bool = False) -> SyncOutcome | None:
         """Run one sync; null when somebody else is at it, or it is nobody's any more.
 
+        ``only_due``: null also when it is not due (any more), so that a hint that comes twice makes no second run.
         Raises leaves of ``ProviderError`` after the state has been written down: the next attempt is a row.
         """
+        due_by = self.clock() if only_due else None
         with self.store.transaction() as tx:
-            run = tx.calendars.lease(calendar_id, self.owner(), LEASE_S)
+            run = tx.calendars.lease(calendar_id, self.owner(), LEASE_S, due_by=due_by)
         if run is None:
             return None
         try:

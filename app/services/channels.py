@@ -11,8 +11,12 @@ from app.domain.errors import LatchkeyError, ProviderError, PushNotSupported, Un
 from app.domain.secret import Secret
 from app.ports import CalendarProvider, CalendarRow, ChannelRow, Clock, Nudge, Providers, Sealer, Spread, Store
 from app.services.access_tokens import AccessTokens
+from app.services.due_work import HOLD
 
 RETRY_AFTER = timedelta(minutes=5)
+ATTEMPT = timedelta(seconds=120)
+"""How long one attempt to open a channel has the calendar to itself; far longer than the tick's hold."""
+
 RENEW_AT_SHARE = 0.75
 """A channel is renewed when this share of its life is over; the old one keeps serving meanwhile."""
 
@@ -35,20 +39,28 @@ class Channels:
         """Return the token a channel's notifications carry: derived, so that nothing secret is stored."""
         return Secret(self.sealer.keyed_hash("channel", str(channel_id)).hex())
 
-    def open(self, calendar_id: UUID) -> None:
-        """Make, or renew, the channel of a calendar; a calendar that cannot be watched is left to polling."""
+    def open(self, calendar_id: UUID, *, only_due: bool = False) -> None:
+        """Make, or renew, the channel of a calendar; a calendar that cannot be watched is left to polling.
+
+        ``only_due``: do nothing when it is not due (any more), so that a hint that comes twice makes no second channel.
+        """
         with self.store.reading() as tx:
             row = tx.calendars.get(calendar_id)
             known = tx.channels.of_calendar(calendar_id)
         if row is None:
             raise UnknownCalendar
         calendars = self.providers.get(row.provider).calendars
-        if calendars is None or not self.push_enabled:
+        if calendars is None or not self.push_enabled or (only_due and not self._take(calendar_id)):
             return
         token = self.access_tokens.get(row.connection_id).token
         active = next((c for c in known if c.state == "active"), None)
         if not (active and self._renewed(calendars, token, active)):
             self._create(calendars, token, row)
+
+    def _take(self, calendar_id: UUID) -> bool:
+        now = self.clock()
+        with self.store.transaction() as tx:
+            return tx.channels.take(calendar_id, now + HOLD, now + ATTEMPT)
 
     def stop_pending(self, limit: int = 20) -> int:
         """Stop channels that were replaced; returns how many were dealt with."""

@@ -69,9 +69,9 @@ class PostgresCalendars:
         )
         return tuple(claim(self._connection, due, _S.calendar_id, _S.claimed_until, hold_until))
 
-    def lease(self, calendar_id: UUID, owner: str, lease_s: float) -> SyncRun | None:
-        """Take the sync lease by the database clock; null when held, gone, or the connection is not active."""
-        return SyncRuns(self._connection).lease(calendar_id, owner, lease_s)
+    def lease(self, calendar_id: UUID, owner: str, lease_s: float, *, due_by: datetime | None = None) -> SyncRun | None:
+        """Take the sync lease by the database clock; null when held, gone, not due, or the connection is not active."""
+        return SyncRuns(self._connection).lease(calendar_id, owner, lease_s, due_by=due_by)
 
     def series(self, calendar_id: UUID, series_ids: Sequence[str]) -> tuple[Series, ...]:
         """Return stored masters among ``series_ids`` with all their exceptions, for expansion."""

@@ -47,6 +47,16 @@ class PostgresChannels:
         )
         return tuple(claim(self._connection, due, _S.calendar_id, _S.channel_due_at, hold_until))
 
+    def take(self, calendar_id: UUID, due_by: datetime, hold_until: datetime) -> bool:
+        """Return whether the channel was due by then, and put it off: of many takers one is told so."""
+        return bool(
+            self._connection.execute(
+                update(sync_states)
+                .where(_S.calendar_id == calendar_id, _S.channel_due_at <= due_by)
+                .values(channel_due_at=hold_until)
+            ).rowcount
+        )
+
     def add(self, channel_id: UUID, calendar_id: UUID, token_hash: bytes, now: datetime) -> None:
         """Write a channel down before the provider is asked for it."""
         self._connection.execute(

@@ -151,6 +151,16 @@ class PostgresConnections:
             .values(calendar_list_due_at=at, calendar_list_claimed_until=None)
         )
 
+    def take_calendar_list(self, connection_id: UUID, now: datetime, hold_until: datetime) -> bool:
+        """Return whether the calendar list was due, and put it off: of many takers one is told so."""
+        return bool(
+            self._connection.execute(
+                update(connections)
+                .where(_C.id == connection_id, _C.status == Status.ACTIVE, _C.calendar_list_due_at <= now)
+                .values(calendar_list_due_at=hold_until)
+            ).rowcount
+        )
+
     def claim_calendar_lists(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
         """Claim active connections whose calendar list is due; nobody else gets them before ``hold_until``."""
         due = select_due(_C.id, _C.calendar_list_due_at, limit).where(

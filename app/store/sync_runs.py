@@ -26,8 +26,12 @@ class SyncRuns:
         """Work on ``connection``."""
         self._connection = connection
 
-    def lease(self, calendar_id: UUID, owner: str, lease_s: float) -> SyncRun | None:
-        """Take the sync lease by the database clock; null when held, gone, or the connection is not active."""
+    def lease(self, calendar_id: UUID, owner: str, lease_s: float, *, due_by: datetime | None = None) -> SyncRun | None:
+        """Take the sync lease by the database clock; null when held, gone, or the connection is not active.
+
+        With ``due_by`` (the caller's clock, as due times are) also null when the calendar is not due by then.
+        """
+        is_due = () if due_by is None else (_S.due_at <= due_by,)
         is_active = exists().where(
             calendars.c.id == calendar_id,
             connections.c.id == calendars.c.connection_id,
@@ -35,7 +39,7 @@ class SyncRuns:
         )
         state = self._connection.execute(
             update(sync_states)
-            .where(_S.calendar_id == calendar_id, is_free(_S.lease_until), is_active)
+            .where(_S.calendar_id == calendar_id, is_free(_S.lease_until), is_active, *is_due)
             .values(lease_owner=owner, lease_until=lease_end(lease_s), epoch=_S.epoch + 1)
             .returning(*sync_states.c)
         ).first()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from app.domain.connections import Status
 from app.domain.errors import UnknownConnection
@@ -27,6 +27,7 @@ _CURRENT = (
     select(
         *CONNECTION_COLUMNS,
         _C.next_attempt_at,
+        _C.refresh_due_at,
         _C.suspected_since,
         _C.failures,
         is_free(_C.lease_until).label("lease_free"),
@@ -62,6 +63,7 @@ class PostgresTokens:
             refresh_generation=row.refresh_generation,
             lease_free=row.lease_free,
             next_attempt_at=row.next_attempt_at,
+            refresh_due_at=row.refresh_due_at,
             suspected_since=row.suspected_since,
             failures=row.failures,
         )
@@ -163,7 +165,11 @@ class PostgresTokens:
         row = self._connection.execute(
             update(connections)
             .where(_C.id == lease.connection_id, _C.generation == lease.tokens.connection.generation)
-            .values(suspected_since=func.coalesce(_C.suspected_since, now))
+            .values(
+                suspected_since=func.coalesce(_C.suspected_since, now),
+                # A suspicion is settled as soon as it may be, not when the token would have fallen due.
+                refresh_due_at=func.least(_C.refresh_due_at, now),
+            )
             .returning(_C.suspected_since)
         ).first()
         return now if row is None or row.suspected_since is None else row.suspected_since
@@ -172,8 +178,7 @@ class PostgresTokens:
         """Claim active connections whose refresh is due; nobody else gets them before ``hold_until``."""
         due = select_due(_C.id, _C.refresh_due_at, limit).where(
             _C.status == Status.ACTIVE,
-            # A suspicion is settled as soon as it may be, not when the token would have fallen due.
-            or_(_C.refresh_due_at <= now, _C.suspected_since.is_not(None)),
+            _C.refresh_due_at <= now,
             is_past(_C.refresh_claimed_until, now),
             is_past(_C.next_attempt_at, now),
             is_free(_C.lease_until),
