@@ -82,7 +82,20 @@ def install(lock: str) -> None:
         pip = _pip()
         MARKER.unlink(missing_ok=True)
         _pip_install(pip, lock)
+        _install_command()
         MARKER.write_text(json.dumps({lock: _digest(lock)}), encoding="utf-8")
+
+
+def _install_command() -> None:
+    """Put the command `latchkey` beside the environment's programs; the product itself runs from the checkout."""
+    command = PYTHON.with_name("latchkey")
+    root = Path(__file__).resolve().parent
+    command.write_text(
+        f"#!{PYTHON}\nimport sys\n\nsys.path.insert(0, {str(root)!r})\n"
+        "from app.cli import main\n\nsys.exit(main())\n",
+        encoding="utf-8",
+    )
+    command.chmod(0o755)
 
 
 def _is_installed(lock: str) -> bool:
