@@ -89,9 +89,8 @@ def install(lock: str) -> None:
 def _install_command() -> None:
     """Put the command `latchkey` beside the environment's programs; the product itself runs from the checkout."""
     command = PYTHON.with_name("latchkey")
-    root = Path(__file__).resolve().parent
     command.write_text(
-        f"#!{PYTHON}\nimport sys\n\nsys.path.insert(0, {str(root)!r})\n"
+        f"#!{PYTHON}\nimport sys\n\nsys.path.insert(0, {str(ROOT)!r})\n"
         "from app.cli import main\n\nsys.exit(main())\n",
         encoding="utf-8",
     )
