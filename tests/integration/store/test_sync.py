@@ -543,3 +543,21 @@ def test_ten_thousand_events_go_in_and_again_with_one_changed(store, rows, peek)
     after = dict(stored(peek, "provider_id, xmin::text"))
     assert [key for key in after if after[key] != before[key]] == ["e-0"]
     assert peek("SELECT count(*) FROM occurrences") == [(10_000,)]
+
+
+def test_an_exception_that_left_the_view_of_an_expanding_provider_is_forgotten(store, rows, peek):
+    calendar = series_of_three(rows)
+
+    rows.apply(calendar, replace(changes(removed=["m-1_2"]), expanded_by_provider=True))
+
+    assert stored(peek) == [("e-1",), ("m-1",)]
+
+
+def test_exceptions_without_a_master_are_found_for_expansion(store, rows):
+    orphan = exception("x-1", "lost", summary="Alone")
+    calendar = rows.synced([orphan], series=())
+
+    with store.reading() as tx:
+        (series,) = tx.calendars.series(calendar.id, ["lost"])
+
+    assert (series.master, series.exceptions) == (None, (orphan,))

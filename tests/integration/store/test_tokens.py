@@ -301,6 +301,17 @@ def test_a_refusal_of_a_replaced_generation_suspects_nothing(store, rows):
     assert current(store, connection).suspected_since is None
 
 
+def test_a_suspicion_is_settled_when_the_back_off_ends_not_when_the_token_falls_due(store, rows):
+    connection = rows.connection(refresh_due_at=LATER + timedelta(hours=1))
+    lease = take(store, connection)
+    with store.transaction() as tx:
+        tx.tokens.suspect(lease, LATER)
+        tx.tokens.release(lease, next_attempt_at=LATER + timedelta(minutes=1), failed=False)
+
+    assert claim(store) == ()
+    assert claim(store, now=LATER + timedelta(minutes=1)) == (connection.id,)
+
+
 @pytest.mark.parametrize("outcome", ["stored", "refused", "failed", "ambiguous"])
 def test_the_end_of_an_attempt_is_written_down(store, rows, peek, outcome):
     lease = take(store, rows.connection())
