@@ -31,7 +31,7 @@ from app.domain.errors import (
     ValidityUnattainable,
 )
 from app.domain.secret import Secret
-from app.domain.tokens import AccessToken, TokenAnswer, retry_delay_s
+from app.domain.tokens import AccessToken, RotationClass, TokenAnswer, retry_delay_s
 from app.ports import (
     Clock,
     DataKey,
@@ -53,6 +53,9 @@ WAIT_S = 10.0
 """How long a reader waits for somebody else's refresh before it gives up."""
 
 POLL_S = 0.05
+LAST_CHANCE_S = 120.0
+"""How long before the end of the access token a strict provider is asked again after an ambiguous call."""
+
 POLL_MOST_S = 0.4
 """Readers look again ever more seldom: a crowd that waits for a slow provider must not load the database."""
 
@@ -237,13 +240,26 @@ class AccessTokens:
         """Write down a failure that says nothing about the grant, and hold back for a while."""
         ambiguous = isinstance(error, ProviderUnavailable)
         outcome = "ambiguous" if ambiguous else "failed"
-        self._close(lease, outcome, error.code, self._hold_until(error), failed=True)
+        self._close(lease, outcome, error.code, self._hold_until(lease, error), failed=True)
 
-    def _hold_until(self, error: LatchkeyError) -> datetime:
-        delay = retry_delay_s(3 if isinstance(error, ProviderRejected) else 1, self.spread())
+    def _hold_until(self, lease: Lease, error: LatchkeyError) -> datetime:
+        """Return when to try again: later with every failure, and as late as the provider asks.
+
+        An ambiguous call may have used a strict provider's refresh token up, and using it again may revoke the
+        whole family: then the living access token is made use of first.
+        """
+        first = 3 if isinstance(error, ProviderRejected) else 1
+        delay = retry_delay_s(first + lease.tokens.failures, self.spread())
         if isinstance(error, ProviderThrottled) and error.retry_after_s is not None:
             delay = max(delay, error.retry_after_s)
-        return self.clock() + timedelta(seconds=delay)
+        again, connection = self.clock() + timedelta(seconds=delay), lease.tokens.connection
+        expires_at = connection.access_expires_at
+        if isinstance(error, ProviderUnavailable) and expires_at is not None and self._is_strict(connection):
+            return max(again, expires_at - timedelta(seconds=LAST_CHANCE_S))
+        return again
+
+    def _is_strict(self, connection: Connection) -> bool:
+        return self.providers.get(connection.provider).rotation is RotationClass.STRICT
 
     def _refused(self, lease: Lease, error: InvalidGrant) -> None:
         """Handle ``invalid_grant``: the first is a suspicion, a second one later ends the connection."""

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from app.domain.authorizations import AuthorizationRequest
 from app.domain.connections import Connection, Identity, Status, same_account
-from app.domain.errors import AccountMismatch, NoOfflineAccess, UnknownConnection
+from app.domain.errors import AccountMismatch, NoOfflineAccess, StoreConflict, UnknownConnection
 from app.domain.secret import Secret
 from app.domain.tokens import TokenAnswer, refresh_due_at
 from app.ports import (
@@ -102,7 +102,12 @@ class Grants:
         existing = self._existing(consent)
         if answer.refresh_token is None and (existing is None or existing.status is not Status.ACTIVE):
             raise NoOfflineAccess
-        connection = self._store(consent, existing)
+        try:
+            connection = self._store(consent, existing)
+        except StoreConflict:
+            # Another tab connected the same account a moment ago: this answer is its next generation.
+            existing = self._existing(consent)
+            connection = self._store(consent, existing)
         self.nudge.list_calendars(connection.id)
         return StoredConsent(connection, existing is None)
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.ports import HandOut
 from app.store.engine import typed_faults
+from app.store.storable import storable_text
 
 _WRITE = text(
     """
@@ -49,7 +50,7 @@ def _row(entry: HandOut) -> dict[str, object]:
         "service_id": str(entry.service_id),
         "connection_id": str(entry.connection_id) if entry.connection_id else None,
         "person_id": str(entry.person_id) if entry.person_id else None,
-        "purpose": entry.purpose,
+        "purpose": storable_text(entry.purpose),
         "features": entry.features,
         "scopes": entry.scopes,
         "decision": entry.decision,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -54,7 +53,7 @@ def keyring_file(tmp_path: Path) -> Path:
     path.touch(mode=0o600)
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     path.write_text(json.dumps({"primary": "k1", "keys": {"k1": key}}))
-    os.chmod(path, 0o600)
+    path.chmod(0o600)
     return path
 
 

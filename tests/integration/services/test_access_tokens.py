@@ -240,3 +240,19 @@ def _status(house: House, connection_id: UUID) -> Status:
     return found.status
 
 
+def test_an_ambiguous_call_is_not_repeated_while_the_living_token_serves(house: House) -> None:
+    connection = house.connect(house.sign_in()).connection
+    house.provider.calls.clear()
+    house.clock.advance(2000)
+    house.provider.failures = [ProviderUnavailable("timeout")]
+    with pytest.raises(ProviderUnavailable):
+        house.tokens.refresh(connection.id)
+    house.clock.advance(900)
+    house.tokens.refresh(connection.id)
+    early = house.provider.calls.count("refresh")
+    house.clock.advance(600)
+
+    token = house.tokens.get(connection.id, 60)
+
+    assert early == 1
+    assert token.token == Secret("access-3")
