@@ -243,14 +243,14 @@ def _status(house: House, connection_id: UUID) -> Status:
 def test_an_ambiguous_call_is_not_repeated_while_the_living_token_serves(house: House) -> None:
     connection = house.connect(house.sign_in()).connection
     house.provider.calls.clear()
-    house.clock.advance(2000)
+    house.clock.advance(2500)
     house.provider.failures = [ProviderUnavailable("timeout")]
     with pytest.raises(ProviderUnavailable):
         house.tokens.refresh(connection.id)
     house.clock.advance(900)
     house.tokens.refresh(connection.id)
     early = house.provider.calls.count("refresh")
-    house.clock.advance(600)
+    house.clock.advance(150)
 
     token = house.tokens.get(connection.id, 60)
 
