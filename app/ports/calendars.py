@@ -69,6 +69,8 @@ class AppliedChanges:
     """A full pass: rows not seen in it are swept."""
     expanded_by_provider: bool = False
     """Whether the provider expands series: then "removed" means "not in this view", never "cancelled"."""
+    lost_exceptions: tuple[str, ...] = ()
+    """Those of ``removed`` that are exceptions of an instance their series has no more: no cancelled instance."""
 
 
 class CalendarStore(Protocol):

@@ -13,15 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
-from app.domain.calendars import (
-    ChangePage,
-    EventKind,
-    EventStatus,
-    Occurrence,
-    RemoteEvent,
-    Series,
-    Window,
-)
+from app.domain.calendars import ChangePage, EventKind, Occurrence, RemoteEvent, Series, Window
 from app.domain.errors import (
     AccessTokenRejected,
     CalendarGone,
@@ -31,7 +23,7 @@ from app.domain.errors import (
     UnknownCalendar,
     Unrepresentable,
 )
-from app.domain.recurrence import expand, single_occurrence
+from app.domain.rounds import TouchedSeries, merge_pages, occurrences_of, touched_ids, touched_series
 from app.domain.tokens import retry_delay_s
 from app.ports import AppliedChanges, CalendarProvider, CalendarRow, Clock, Providers, Spread, Store, SyncRun
 from app.services.access_tokens import AccessTokens
@@ -151,14 +143,18 @@ class CalendarSync:
         if cursor is None:
             raise CursorExpired("the last page had no cursor")
         events, removed = merge_pages(pages)
+        touched = self._touched(calendar, calendars, events, removed, full=full)
         series: dict[str, tuple[Occurrence, ...]] = {}
-        for key, found in self._touched(calendar, calendars, events, removed, full=full).items():
-            expand_into(series, events, key, found, window)
+        for key, found in touched.series.items():
+            series[key], problem = expanded(found, window)
+            if problem is not None and found.master is not None:
+                events[key] = replace(found.master, problem=problem)
         for page in pages:
             series.update({one.series_id: one.occurrences for one in page.series})
         return AppliedChanges(
-            tuple(events.values()), removed, tuple(series.items()), cursor, window, full, calendars.expands_series
-        )
+            tuple(events.values()), removed, tuple(series.items()), cursor, window, full, calendars.expands_series,
+            touched.lost,
+        )  # fmt: skip
 
     def _touched(
         self,
@@ -168,18 +164,19 @@ class CalendarSync:
         removed: tuple[str, ...],
         *,
         full: bool,
-    ) -> dict[str, Series]:
+    ) -> TouchedSeries:
         """Return everything this round touched that is ours to expand; a single event is a series of one."""
         singles = {key: Series(event) for key, event in events.items() if event.kind is EventKind.SINGLE}
         if calendars.expands_series:
-            return singles
-        touched = {e.series_id or e.provider_id for e in events.values() if e.kind is not EventKind.SINGLE}
+            return TouchedSeries(singles, ())
+        touched = touched_ids(events)
         stored: tuple[Series, ...] = ()
         if not full:
             with self.store.reading() as tx:
                 touched |= set(tx.calendars.series_of(calendar.id, removed).values())
                 stored = tx.calendars.series(calendar.id, tuple(touched))
-        return singles | touched_series(touched, stored, events, removed)
+        found = touched_series(touched, stored, events, removed)
+        return TouchedSeries({**singles, **found.series}, found.lost)
 
     def _finish(self, run: SyncRun, error: LatchkeyError | None, *, drop_cursor: bool) -> bool:
         now = self.clock()
@@ -195,57 +192,9 @@ class CalendarSync:
             )  # fmt: skip
 
 
-def merge_pages(pages: tuple[ChangePage, ...]) -> tuple[dict[str, RemoteEvent], tuple[str, ...]]:
-    """Return the last word on every id: events by provider id, and ids that are gone."""
-    events: dict[str, RemoteEvent] = {}
-    removed: dict[str, None] = {}
-    for page in pages:
-        for provider_id in page.removed:
-            events.pop(provider_id, None)
-            removed[provider_id] = None
-        for event in page.events:
-            removed.pop(event.provider_id, None)
-            events[event.provider_id] = event
-    return events, tuple(removed)
-
-
-def touched_series(
-    touched: set[str], stored: tuple[Series, ...], events: dict[str, RemoteEvent], removed: tuple[str, ...]
-) -> dict[str, Series]:
-    """Return every touched series by its id, as it is after this round.
-
-    The incoming items win over the stored ones; a stored exception that came back as a bare tombstone is a
-    cancelled instance; a removed master takes its series along.
-    """
-    gone = set(removed)
-    masters = {s.master.provider_id: s.master for s in stored if s.master is not None}
-    exceptions = {
-        e.provider_id: replace(e, status=EventStatus.CANCELLED) if e.provider_id in gone else e
-        for s in stored
-        for e in s.exceptions
-    }
-    masters |= {e.provider_id: e for e in events.values() if e.kind is EventKind.MASTER}
-    exceptions |= {e.provider_id: e for e in events.values() if e.kind is EventKind.EXCEPTION}
-    by_series: dict[str, list[RemoteEvent]] = {series_id: [] for series_id in touched - gone}
-    for exception in exceptions.values():
-        if exception.series_id is not None and exception.series_id in by_series:
-            by_series[exception.series_id].append(exception)
-    return {series_id: Series(masters.get(series_id), tuple(own)) for series_id, own in by_series.items()}
-
-
-def expand_into(
-    series: dict[str, tuple[Occurrence, ...]],
-    events: dict[str, RemoteEvent],
-    key: str,
-    found: Series,
-    window: Window,
-) -> None:
-    """Add all occurrences of one series; what cannot be expanded is flagged on its master instead."""
-    master = found.master
+def expanded(series: Series, window: Window) -> tuple[tuple[Occurrence, ...], str | None]:
+    """Return all occurrences of a series, or none and the reason why it cannot be expanded."""
     try:
-        is_single = master is not None and master.kind is EventKind.SINGLE
-        series[key] = single_occurrence(master, window) if is_single and master else expand(found, window)
+        return occurrences_of(series, window), None
     except Unrepresentable as error:
-        series[key] = ()
-        if master is not None:
-            events[key] = replace(master, problem=error.detail or error.code)
+        return (), error.detail or error.code

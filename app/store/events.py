@@ -53,30 +53,57 @@ def store_events(
 
 
 def remove_events(
-    connection: Connection, calendar_id: UUID, provider_ids: Sequence[str], now: datetime, *, keep_exceptions: bool
+    connection: Connection,
+    calendar_id: UUID,
+    provider_ids: Sequence[str],
+    now: datetime,
+    *,
+    keep_exceptions: bool,
+    lost: Sequence[str] = (),
 ) -> None:
     """Take away what the provider says is gone. Unknown ids are normal.
 
-    A stored exception stays as a cancelled instance when ``keep_exceptions``: its master goes on without it. A
-    master takes its exceptions and occurrences along. Anything else is deleted.
+    A stored exception stays as a cancelled instance when ``keep_exceptions``: its master goes on without it; unless
+    it is among ``lost``. A
+    master takes its exceptions and occurrences along, also when only they were ever known here. Anything else is
+    deleted.
     """
     ids = [storable_text(provider_id) for provider_id in provider_ids]
     if not ids:
         return
-    kept = (_E.kind == EventKind.EXCEPTION) if keep_exceptions else false()
+    is_lost = is_among(_E.provider_id, [storable_text(provider_id) for provider_id in lost])
+    kept = (_E.kind == EventKind.EXCEPTION) & not_(is_lost) if keep_exceptions else false()
     connection.execute(
         update(events)
         .where(_E.calendar_id == calendar_id, is_among(_E.provider_id, ids), kept)
         # The empty hash matches no content: should the instance come back as it was, it is written again.
         .values(status=EventStatus.CANCELLED, content_hash=b"", changed_at=now)
     )
-    gone = connection.scalars(
-        delete(events)
-        .where(_E.calendar_id == calendar_id, is_among(_E.provider_id, ids), not_(kept))
-        .returning(_E.provider_id)
-    ).all()
-    connection.execute(delete(events).where(_E.calendar_id == calendar_id, is_among(_E.series_id, gone)))
+    connection.execute(
+        delete(events).where(
+            _E.calendar_id == calendar_id,
+            (is_among(_E.provider_id, ids) & not_(kept)) | is_among(_E.series_id, ids),
+        )
+    )
     _remove_occurrences(connection, calendar_id, ids)
+
+
+def drop_other_exceptions(
+    connection: Connection, calendar_id: UUID, series_ids: Sequence[str], found: Sequence[RemoteEvent]
+) -> None:
+    """Delete the exceptions of ``series_ids`` that are not among ``found``, the full set as it is now.
+
+    For providers that expand series: an exception that became an ordinary instance again, or was deleted, is not
+    named by them; it is only missing.
+    """
+    present = [storable_text(event.provider_id) for event in found if event.kind is EventKind.EXCEPTION]
+    connection.execute(
+        delete(events).where(
+            _E.calendar_id == calendar_id,
+            is_among(_E.series_id, [storable_text(series_id) for series_id in series_ids]),
+            not_(is_among(_E.provider_id, present)),
+        )
+    )
 
 
 def sweep(connection: Connection, calendar_id: UUID, generation: int) -> None:

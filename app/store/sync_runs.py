@@ -12,7 +12,7 @@ from app.domain.connections import Status
 from app.ports import AppliedChanges, SyncRun
 from app.store.calendar_rows import SELECT_CALENDARS, read_calendar
 from app.store.claims import is_free, lease_end
-from app.store.events import count_events, remove_events, store_events, sweep
+from app.store.events import count_events, drop_other_exceptions, remove_events, store_events, sweep
 from app.store.occurrences import replace_all, replace_series
 from app.store.schema import calendars, connections, sync_states
 
@@ -64,12 +64,16 @@ class SyncRuns:
             return False
         store_events(self._connection, calendar_id, changes.events, generation, now)
         remove_events(
-            self._connection, calendar_id, changes.removed, now, keep_exceptions=not changes.expanded_by_provider
-        )
+            self._connection, calendar_id, changes.removed, now,
+            keep_exceptions=not changes.expanded_by_provider, lost=changes.lost_exceptions,
+        )  # fmt: skip
         if changes.full:
             sweep(self._connection, calendar_id, generation)
             replace_all(self._connection, calendar_id, person_id, changes.series)
         else:
+            if changes.expanded_by_provider:
+                series_ids = [series_id for series_id, _ in changes.series]
+                drop_other_exceptions(self._connection, calendar_id, series_ids, changes.events)
             replace_series(self._connection, calendar_id, person_id, changes.series)
         self._connection.execute(
             update(sync_states)
