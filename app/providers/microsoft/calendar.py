@@ -31,7 +31,7 @@ from app.providers.json_reader import JSONObject
 from app.providers.microsoft.client import GraphClient, own_link
 from app.providers.microsoft.parse import parse_calendar, parse_event
 from app.providers.microsoft.refusals import refusal
-from app.providers.microsoft.rounds import Round, SeriesItems, read_series
+from app.providers.microsoft.rounds import Round, SeriesItems, read_orphans, read_series
 from app.providers.microsoft.wire import (
     CALENDARS,
     CALENDARS_A_PAGE,
@@ -147,7 +147,12 @@ class MicrosoftCalendars:
                 master = known or self._master(graph, series_id)
                 items = sent if is_full else self._instances(graph, series_id, window)
             except CalendarGone:
-                removed.append(series_id)
+                alone, occurrences = read_orphans(series_id, sent, window)
+                if alone:
+                    events += alone
+                    series.append(occurrences)
+                else:
+                    removed.append(series_id)
                 continue
             exceptions, occurrences = read_series(master, items, window)
             events += exceptions if known else (master, *exceptions)

@@ -97,10 +97,28 @@ def read_series(
         occurrence = parse_occurrence(item, master)
         if occurrence is not None:
             found[occurrence.recurrence_id] = occurrence
+    found |= _as_they_stand(exceptions, window)
+    takes_place = master.status is not EventStatus.CANCELLED
+    return exceptions, SeriesOccurrences(master.provider_id, tuple(found.values()) if takes_place else ())
+
+
+def read_orphans(
+    series_id: str, items: SeriesItems, window: Window
+) -> tuple[tuple[RemoteEvent, ...], SeriesOccurrences]:
+    """Return the exceptions of a series whose master cannot be read: they are full, and stand alone.
+
+    So it is for somebody who was invited to one instance. Bare occurrences say too little to be kept.
+    """
+    exceptions = tuple(map(parse_event, items.exceptions.values()))
+    return exceptions, SeriesOccurrences(series_id, tuple(_as_they_stand(exceptions, window).values()))
+
+
+def _as_they_stand(exceptions: Iterable[RemoteEvent], window: Window) -> dict[str, Occurrence]:
+    """Return the occurrences of exceptions by recurrence id."""
+    found: dict[str, Occurrence] = {}
     for exception in exceptions:
         for occurrence in standalone(exception, window):
             # Without an original start nobody knows which instance it was; where it stands keeps it apart.
             identity = occurrence.recurrence_id or canonical_recurrence_id(occurrence.start)
             found[identity] = replace(occurrence, recurrence_id=identity)
-    takes_place = master.status is not EventStatus.CANCELLED
-    return exceptions, SeriesOccurrences(master.provider_id, tuple(found.values()) if takes_place else ())
+    return found
