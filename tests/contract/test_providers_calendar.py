@@ -536,7 +536,7 @@ def test_a_google_round_without_a_cursor_is_no_round(scripted):
         list(GoogleCalendars(http).changes(Secret("t"), "c", None, WINDOW))
 
 
-def test_google_gets_the_window_in_a_first_round_only(scripted):
+def test_google_gets_the_same_parameters_all_the_time_and_no_window(scripted):
     http, answers = scripted
     queries = []
 
@@ -549,10 +549,10 @@ def test_google_gets_the_window_in_a_first_round_only(scripted):
     list(GoogleCalendars(http).changes(Secret("t"), "c", first[-1].cursor, WINDOW))
 
     full, full_next, delta, delta_next = queries
-    assert full["timeMin"] == full_next["timeMin"] == ["2026-01-01T00:00:00Z"]
-    assert "timeMin" not in delta
+    # A lower bound would hide an exception moved before it, and its series would show the instance where it was.
+    assert "timeMin" not in {**full, **full_next, **delta}
     assert delta["syncToken"] == delta_next["syncToken"] == ["s"]
-    varying = {"timeMin", "syncToken", "pageToken"}
+    varying = {"syncToken", "pageToken"}
     kept = [{name: value for name, value in query.items() if name not in varying} for query in queries]
     assert kept.count(kept[0]) == 4
     assert "showDeleted" not in full

@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
-from app.domain.calendars import ChangePage, Channel, RemoteCalendar, Window
+from app.domain.calendars import (
+    ChangePage,
+    Channel,
+    EventKind,
+    EventStatus,
+    RemoteCalendar,
+    RemoteEvent,
+    Window,
+    canonical_recurrence_id,
+)
 from app.domain.errors import CalendarGone, CursorExpired, ProviderRejected, ProviderUnavailable
 from app.domain.secret import Secret
 from app.providers.fields import children, listed, text
@@ -39,8 +49,13 @@ logger = logging.getLogger(__name__)
 
 MOST_PAGES: Final = 400
 """A million events; more is a paging loop."""
+_DATES_DIFFER_BY: Final = timedelta(days=2)
+"""A date and an instant of one event are never further apart."""
+_NEVER: Final = "99991231"
 _PAGE_DEADLINE_S: Final = 60.0
-_PAGE_MAX_BYTES: Final = 10 * 1024 * 1024
+_PAGE_MAX_BYTES: Final = 32 * 1024 * 1024
+"""13 kB for each event of a page: long invitations with many guests reach a third of it. A page above would never be
+read, nor anything after it."""
 
 
 class GoogleCalendars:
@@ -70,18 +85,20 @@ class GoogleCalendars:
     ) -> Iterator[ChangePage]:
         """Yield pages of changed masters, exceptions and singles; the last one carries the cursor.
 
-        ``window`` bounds a full pass from below only: later events come along and wait for the window to reach them.
+        A full pass reads the whole calendar and leaves out what was over before ``window``, masters excepted; later
+        events come along and wait for the window to reach them.
         Raises ``CursorExpired`` also for cursors of an older form, and when Google finds a cursor malformed.
         """
         sync_token = None if cursor is None else _sync_token(cursor)
-        since = None if cursor is not None else window.start.strftime("%Y-%m-%dT%H:%M:%SZ")
 
         def fetch(page_token: str | None) -> JSONObject:
-            parameters = list_parameters(since, sync_token, page_token)
-            return self._events_page(access_token, calendar_id, parameters)
+            return self._events_page(access_token, calendar_id, list_parameters(sync_token, page_token))
 
         for page in self._pages(fetch):
-            yield _change_page(page)
+            found = _change_page(page)
+            if cursor is None:
+                found = replace(found, events=tuple(e for e in found.events if not _is_over(e, window)))
+            yield found
 
     def watch(self, access_token: Secret, calendar_id: str, channel_id: str, token: Secret, address: str) -> Channel:
         """Open a channel named ``channel_id``. Raises ``PushNotSupported`` (holidays, birthdays, some resources)."""
@@ -186,6 +203,21 @@ def _change_page(page: JSONObject) -> ChangePage:
         raise ProviderUnavailable("no_cursor")
     cursor = f"{SCHEMA_VERSION}:{sync_token}" if is_last else None
     return ChangePage(events=items.events, removed=items.removed, cursor=cursor)
+
+
+def _is_over(event: RemoteEvent, window: Window) -> bool:
+    """Return whether an event ended before the window began, wherever on Earth its dates are read.
+
+    For an exception, the instance it replaces as well: otherwise that would appear again. Masters go on.
+    """
+    if event.kind is EventKind.MASTER:
+        return False
+    first_day = window.start.date() - _DATES_DIFFER_BY
+    if event.kind is EventKind.EXCEPTION and (event.recurrence_id or _NEVER) >= canonical_recurrence_id(first_day):
+        return False
+    if event.end is None:
+        return event.status is EventStatus.CANCELLED
+    return (event.end.date() if isinstance(event.end, datetime) else event.end) < first_day
 
 
 def _sync_token(cursor: str) -> str:

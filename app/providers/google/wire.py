@@ -28,7 +28,7 @@ _EVENT_FIELDS = (
 EVENT_LIST_FIELDS = f"nextPageToken,nextSyncToken,timeZone,accessRole,items({_EVENT_FIELDS})"
 """Partial response. Without the two tokens in it they would not be sent."""
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 """Raise it when the parameters of the list, or what is read from an item, change: old cursors then expire, because
 Google leaves the behaviour undefined when a sync token meets other parameters than it was made with."""
 
@@ -55,11 +55,11 @@ def events_url(calendar_id: str) -> str:
     return f"{BASE}/calendars/{quote(calendar_id, safe='')}/events"
 
 
-def list_parameters(window_start: str | None, sync_token: str | None, page_token: str | None) -> dict[str, str]:
+def list_parameters(sync_token: str | None, page_token: str | None) -> dict[str, str]:
     """Return the query of ``events.list``: masters and exceptions, deletions as Google thinks fit.
 
-    ``window_start`` (RFC 3339) belongs to a full pass only: Google refuses it beside a sync token. Everything else is
-    the same in every call of a cursor's life.
+    No ``timeMin``: it would hide an exception that was moved before it, and its series would show the instance where
+    it first was. Everything but the tokens is the same in every call of a cursor's life.
     """
     parameters = {
         "singleEvents": "false",
@@ -67,5 +67,5 @@ def list_parameters(window_start: str | None, sync_token: str | None, page_token
         "prettyPrint": "false",
         "fields": EVENT_LIST_FIELDS,
     }
-    optional = {"timeMin": window_start, "syncToken": sync_token, "pageToken": page_token}
+    optional = {"syncToken": sync_token, "pageToken": page_token}
     return parameters | {name: value for name, value in optional.items() if value is not None}
