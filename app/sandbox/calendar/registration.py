@@ -45,6 +45,8 @@ def register(app: Flask, state: Sandbox) -> CalendarSide:
         pages,
     ):
         app.register_blueprint(module.blueprint)
+    # Or a GET of /me/events/{id} would be sent on to /me/calendar/events/{id}, which the service does not do.
+    app.url_map.redirect_defaults = False
     for module in (graph_calendars_api, graph_events_api):
         _register_for_person(app, module.blueprint)
     return side
