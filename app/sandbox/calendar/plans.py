@@ -3,9 +3,10 @@
 Dates are counted from the Monday of the week the sandbox starts in, so that there is always something around now.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from zlib import crc32
 
 
 class Show(StrEnum):
@@ -123,6 +124,25 @@ HOLIDAYS = (
     Plan("Long Night", 33, show=Show.FREE),
     Plan("Founders' Day", -7 * 52 * 5, every=Every.YEAR, show=Show.FREE),
 )
+
+
+_STEP = timedelta(minutes=15)
+_EARLIEST, _LATEST = time(7), time(20)
+
+
+def for_person(chosen: tuple[Plan, ...], key: str) -> tuple[Plan, ...]:
+    """Return the plans with each timed event up to an hour off its time, so that no two people's weeks are alike.
+
+    The same `key` gets the same times at every start. What begins early or late in the day stays where it is.
+    """
+    return tuple(_shifted(plan, crc32(f"{key} {plan.title}".encode()) % 9 - 4) for plan in chosen)
+
+
+def _shifted(plan: Plan, steps: int) -> Plan:
+    if plan.at is None or not _EARLIEST < time.fromisoformat(plan.at) < _LATEST:
+        return plan
+    moment = datetime.combine(date.min, time.fromisoformat(plan.at)) + steps * _STEP
+    return replace(plan, at=f"{moment:%H:%M}")
 
 
 def monday_of(day: date) -> date:

@@ -28,7 +28,7 @@ def seed_google(world: World, account: Account, *, has_events: bool = True) -> M
     for calendar, chosen in ((own, plans.OWN), (family, plans.FAMILY), (holidays, plans.HOLIDAYS)):
         mailbox.calendars[calendar.calendar_id] = calendar
         events = GoogleEvents(world, mailbox, calendar, account.email)
-        for plan in chosen if has_events else ():
+        for plan in plans.for_person(chosen, account.key) if has_events else ():
             add_google(events, plan)
     return mailbox
 

@@ -25,7 +25,7 @@ def seed_graph(world: World, account: Account, *, has_events: bool = True) -> Ma
         calendar = _calendar(world, account, name, owner, is_default=name == "Calendar")
         mailbox.calendars[calendar.calendar_id] = calendar
         events = GraphEvents(world, mailbox, calendar, owner)
-        for plan in chosen if has_events else ():
+        for plan in plans.for_person(chosen, f"microsoft {account.key}") if has_events else ():
             add_graph(events, plan)
     return mailbox
 
