@@ -13,6 +13,7 @@ from app.web.access import admit
 from app.web.api import health, hooks, listing, tokens
 from app.web.error_answers import register_error_handlers
 from app.web.pages import agenda, connections, consent, start
+from app.web.probes import ProbesByAnyName
 from app.web.security_headers import add_security_headers
 from app.web.settings import MAX_BODY_BYTES, WebSettings
 
@@ -51,6 +52,7 @@ def create_app(services: Services, settings: WebSettings) -> Flask:
     register_error_handlers(app)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
+    app.wsgi_app = ProbesByAnyName(app.wsgi_app, settings.host)  # type: ignore[method-assign]  # Flask's documented hook
     faults = framework_faults(app)
     if faults:
         raise ConfigurationError(faults)

@@ -1,3 +1,5 @@
+import pytest
+
 from app.domain.errors import StoreUnavailable
 from tests.integration.web.conftest import PUBLIC_URL
 
@@ -18,3 +20,9 @@ def test_ready_names_what_is_missing(client, services):
 
     assert answer.status_code == 503
     assert answer.json["faults"] == ["store_unavailable", "broker_unavailable"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_probe_may_ask_by_address(client, path):
+    assert client.get(path, base_url="http://10.0.0.7:8080").status_code == 200
+    assert client.get("/", base_url="http://10.0.0.7:8080").status_code == 400

@@ -46,8 +46,8 @@ def test_every_page_of_a_person_leads_a_stranger_to_the_sign_in(app, stranger, r
 
 
 def test_only_the_public_host_is_served(client):
-    assert client.get("/healthz", base_url="https://evil.example.test").status_code == 400
-    assert client.get("/healthz", base_url=PUBLIC_URL, headers={"X-Forwarded-Host": "evil.test"}).status_code == 200
+    assert client.get("/", base_url="https://evil.example.test").status_code == 400
+    assert client.get("/", base_url=PUBLIC_URL, headers={"X-Forwarded-Host": "evil.test"}).status_code == 200
 
 
 def test_unsafe_framework_settings_are_named(app):
