@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import Cookie
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 import requests
@@ -110,10 +110,10 @@ class Product:
         with psycopg.connect(host=host, port=port, user="latchkey", dbname="latchkey", autocommit=True) as connection:
             yield connection
 
-    def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Return what a query finds in the product's database."""
+    def rows(self, statement: LiteralString, *values: object, **named: object) -> list[tuple[Any, ...]]:
+        """Return what a query finds in the product's database; parameters are `%s`, or `%(name)s` for named ones."""
         with self.database() as connection:
-            return connection.execute(statement, values).fetchall()
+            return connection.execute(statement, named or values).fetchall()
 
     def child_pids(self) -> dict[str, list[int]]:
         """Return the process numbers of web, worker, beat, sandbox, postgres and redis, each with the leader first."""

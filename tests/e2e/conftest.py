@@ -40,23 +40,32 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 
 @pytest.fixture
 def product(running: Product) -> Product:
-    """The product, as empty of people as after its first start; calendars in the sandbox keep their edits."""
-    running.control("settings", push_enabled=True, access_token_lifetime_s=90)
-    running.control("faults", "DELETE")
+    """The product, as empty of people as after its first start."""
+    return emptied(running)
+
+
+def emptied(product: Product) -> Product:
+    """Take people, grants, faults and settings back; calendars in the sandbox keep their edits."""
+    product.control("settings", push_enabled=True, access_token_lifetime_s=90)
+    product.control("faults", "DELETE")
     for provider, accounts in _ACCOUNTS.items():
         for account in accounts:
-            running.control("grants/revoke", provider=provider, account=account)
-    with running.database() as connection:
+            product.control("grants/revoke", provider=provider, account=account)
+    with product.database() as connection:
         connection.execute("DELETE FROM people")
-    running.control("log", "DELETE")
-    return running
+    product.control("log", "DELETE")
+    return product
 
 
 @pytest.fixture
 def ada(product: Product) -> Person:
     """Somebody signed in by the company account, so that nothing is granted at Google or Microsoft yet."""
+    return signed_in(product)
+
+
+def signed_in(product: Product, account: str = "ada") -> Person:
     person = product.http()
-    person.sign_in("acme", "ada")
+    person.sign_in("acme", account)
     return person
 
 
@@ -79,7 +88,7 @@ def watch() -> Iterator[Watch]:
 
 
 @pytest.fixture
-def page(product: Product, chromium: Browser, watch: Watch) -> Iterator[Page]:
+def page(chromium: Browser, watch: Watch) -> Iterator[Page]:
     """A page of a fresh browser."""
     context = chromium.new_context(viewport={"width": 1100, "height": 800})
     page = context.new_page()
