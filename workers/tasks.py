@@ -42,9 +42,9 @@ TICK_TASKS: Mapping[str, Claim] = {
 def register(app: Celery, services: Callable[[], Services]) -> None:
     """Register every task on ``app``; ``services`` is called inside the worker, after any fork."""
     for name, work in ROW_TASKS.items():
-        app.task(name=f"latchkey.{name}")(_row_task(name, work, services))
+        app.task(name=f"latchkey.{name}", shared=False)(_row_task(name, work, services))
     for name, claim in TICK_TASKS.items():
-        app.task(name=f"latchkey.{name}")(_tick_task(name, claim, services))
+        app.task(name=f"latchkey.{name}", shared=False)(_tick_task(name, claim, services))
 
 
 def _row_task(name: str, work: Work, services: Callable[[], Services]) -> Callable[[str], None]:
