@@ -20,6 +20,7 @@ class ProbesByAnyName:
         self._host = host
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request (PEP 3333)."""
         if environ.get("PATH_INFO") in PROBED:
             environ["HTTP_HOST"] = self._host
         return self._application(environ, start_response)
