@@ -4,7 +4,8 @@
 const SLOWEST_S = 30;
 
 function focusMark(element) {
-  return element.id || element.getAttribute("href") || element.getAttribute("aria-label");
+  // The label before the address: several links of a card lead to the same one.
+  return element.id || element.getAttribute("aria-label") || element.getAttribute("href");
 }
 
 function replaceKeepingFocus(part, html) {
