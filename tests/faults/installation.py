@@ -52,6 +52,7 @@ class Installation:
     client_secret: str
     database_url: str
     services: Services = field(init=False)
+    _built: list[Services] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.services = self.build()
@@ -59,7 +60,13 @@ class Installation:
     def build(self) -> Services:
         """Build the use cases anew, as another process would."""
         with patch.dict(os.environ, self.environment, clear=True):
-            return build_services(load_config())
+            built = build_services(load_config())
+        self._built.append(built)
+        return built
+
+    def close(self) -> None:
+        for built in self._built:
+            built.access_tokens.store.close()
 
     # --- people
 
@@ -171,7 +178,7 @@ def installation(directory: Path, database_url: str, redis_url: str, **settings:
         try:
             yield place
         finally:
-            place.services.access_tokens.store.close()
+            place.close()
 
 
 def write_files(directory: Path, client_secret: str, sandbox_url: str) -> dict[str, str]:
