@@ -27,6 +27,7 @@ from app.domain.errors import (
     IDTokenInvalid,
     ProviderError,
     ProviderRejected,
+    ProviderUnavailable,
     StateMismatch,
     UnknownConnection,
 )
@@ -251,6 +252,9 @@ def _refusal(callback: Callback) -> Exception:
         return AdminApprovalRequired()
     if callback.error in {"access_denied", "consent_required", "interaction_required", "login_required"}:
         return ConsentDenied()
+    if callback.error in {"server_error", "temporarily_unavailable"}:
+        # RFC 6749 section 4.1.2.1: the provider's own trouble, carried by a redirect for want of a status.
+        return ProviderUnavailable(callback.error)
     return ProviderRejected(_known(callback.error))
 
 
