@@ -179,4 +179,5 @@ def query(mailbox, statement, *values):
     """Read from the database by a connection of the test's own."""
     url = mailbox.house.database_url.replace("postgresql+psycopg://", "postgresql://", 1)
     with psycopg.connect(url, autocommit=True, row_factory=namedtuple_row) as connection:
-        return connection.execute(statement, values).fetchall()
+        named = values[0] if values and isinstance(values[0], dict) else values
+        return connection.execute(statement, named).fetchall()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,6 +34,7 @@ from app.services.due_work import DueWork
 from app.services.grants import Grants
 from app.services.notifications import Notifications
 from app.store.postgres import PostgresStore
+from app.store.unit_of_work import UnitOfWork
 from tests.contract.sandbox_calendars import Calendars, calendars
 from tests.contract.sandbox_walk import CLIENT_IDS, REAL_ORIGINS, SECRETS, clients
 from tests.fake_provider import RecordingNudge
@@ -54,16 +55,32 @@ class MovableClock:
         return datetime.now(UTC) + self.offset
 
 
-class CountingClient(OutboundClient):
-    """The real outbound client, which also remembers what it was asked for."""
+class ObservedClient(OutboundClient):
+    """The real outbound client, which remembers what it was asked for and lets a test act before each call."""
 
     def __init__(self, routes):
         super().__init__(routes)
-        self.asked: list[tuple[str, str]] = []
+        self.asked: list[str] = []
+        self.before: Callable[[str], None] = lambda _url: None
 
     def request(self, method, url, **options):
-        self.asked.append((method, url))
+        self.asked.append(url)
+        self.before(url)
         return super().request(method, url, **options)
+
+
+class ObservedStore(PostgresStore):
+    """The real store, which lets a test act at the end of each write transaction, before it is committed."""
+
+    def __init__(self, url):
+        super().__init__(url)
+        self.before_commit: Callable[[UnitOfWork], None] = lambda _tx: None
+
+    @contextmanager
+    def transaction(self) -> Iterator[UnitOfWork]:
+        with super().transaction() as tx:
+            yield tx
+            self.before_commit(tx)
 
 
 @dataclass
@@ -71,9 +88,9 @@ class House:
     """One installation and one sandbox."""
 
     sandbox: Calendars
-    store: PostgresStore
+    store: ObservedStore
     database_url: str
-    http: CountingClient
+    http: ObservedClient
     clock: MovableClock
     nudge: RecordingNudge
     grants: Grants
@@ -190,20 +207,21 @@ def house(database_url: str, keyring_file, **sandbox_settings) -> Iterator[House
     """Serve a sandbox and build the use cases on a database; closes both."""
     settings = SyncSettings(**sandbox_settings.pop("sync", {}))
     push_enabled = sandbox_settings.pop("push_enabled", True)
+    public_url = sandbox_settings.pop("public_url", PUBLIC_URL)
     with calendars(clients=clients(), **sandbox_settings) as sandbox:
-        store = PostgresStore(database_url)
-        http = CountingClient(dict.fromkeys(REAL_ORIGINS, sandbox.base_url))
+        store = ObservedStore(database_url)
+        http = ObservedClient(dict.fromkeys(REAL_ORIGINS, sandbox.base_url))
         try:
             yield _built(
                 sandbox, store, http, keyring_file, database_url=database_url, settings=settings,
-                push_enabled=push_enabled,
+                push_enabled=push_enabled, public_url=public_url,
             )  # fmt: skip
         finally:
             http.close()
             store.close()
 
 
-def _built(sandbox, store, http, keyring_file, *, database_url, settings, push_enabled) -> House:
+def _built(sandbox, store, http, keyring_file, *, database_url, settings, push_enabled, public_url) -> House:
     clock, nudge = MovableClock(), RecordingNudge()
     sealer = build_sealer(Keyring.load(keyring_file))
     registered = [
@@ -211,7 +229,7 @@ def _built(sandbox, store, http, keyring_file, *, database_url, settings, push_e
                          client_secret=Secret(SECRETS[kind]))
         for kind in ("google", "microsoft")
     ]  # fmt: skip
-    providers = build_providers(registered, http, PUBLIC_URL, clock)
+    providers = build_providers(registered, http, public_url, clock)
     tokens = AccessTokens(store, providers, sealer, clock, lambda: SPREAD)
     return House(
         sandbox=sandbox,
@@ -224,7 +242,7 @@ def _built(sandbox, store, http, keyring_file, *, database_url, settings, push_e
         lists=CalendarLists(store, providers, tokens, nudge, clock, lambda: SPREAD),
         sync=CalendarSync(store, providers, tokens, clock, lambda: SPREAD, settings),
         channels=Channels(
-            store, providers, tokens, sealer, nudge, clock, lambda: SPREAD, PUBLIC_URL, push_enabled=push_enabled
+            store, providers, tokens, sealer, nudge, clock, lambda: SPREAD, public_url, push_enabled=push_enabled
         ),
         notifications=Notifications(store, sealer, nudge, clock),
         due=DueWork(store, clock),

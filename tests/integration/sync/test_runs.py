@@ -1,0 +1,292 @@
+"""A run is all or nothing, one at a time, and survives lost cursors, odd pages and its own death."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from app.domain.errors import CursorExpired, ProviderThrottled, ProviderUnavailable, StoreUnavailable
+from app.sandbox.faults import FaultKind
+from app.services.calendar_sync import SyncSettings
+from tests.integration.sync.compare import query
+from tests.integration.sync.desk import monday
+
+OPERATIONS = {"google": "google.events", "microsoft": "graph.delta"}
+SMALL_PAGES = [{"google_page_size": size, "graph_page_size": size} for size in (1, 2, 3)]
+
+
+class Crash(BaseException):
+    """A process that dies: nothing is cleaned up."""
+
+
+def fill(desk):
+    """Add singles, a series with exceptions, and something deleted before anybody saw it."""
+    for week in range(1, 4):
+        desk.add(f"Single {week}", monday(week, 12))
+    for title in ("Gone", "Gone too", "Also gone"):
+        desk.remove(desk.add(title, monday()))
+    series = desk.add("Series", monday(), repeat="weekly", times=6)
+    desk.change_instance(series, monday(2), "Moved", monday(2, 15))
+    desk.cancel_instance(series, monday(3))
+    return series
+
+
+def state(desk):
+    [row] = query(desk.mailbox, "SELECT * FROM sync_states WHERE calendar_id = %s", desk.calendar.id)
+    return row
+
+
+def counts(desk):
+    """Return how many events and occurrences are stored."""
+    statement = """
+        SELECT (SELECT count(*) FROM events WHERE calendar_id = %(id)s) AS events,
+               (SELECT count(*) FROM occurrences WHERE calendar_id = %(id)s) AS occurrences
+    """
+    return query(desk.mailbox, statement, {"id": desk.calendar.id})[0]
+
+
+def end_lease(desk):
+    statement = "UPDATE sync_states SET lease_until = now() WHERE calendar_id = %s RETURNING 1"
+    query(desk.mailbox, statement, desk.calendar.id)
+
+
+def expire_cursors(desk):
+    desk.mailbox.house.sandbox.control(
+        "/expire_sync_tokens", provider=desk.mailbox.provider, account=desk.mailbox.account
+    )
+
+
+@pytest.mark.parametrize("house_settings", SMALL_PAGES, ids=lambda settings: str(settings["google_page_size"]))
+def test_small_and_empty_pages(desk):
+    series = fill(desk)
+    assert len(desk.sync()) == 8
+
+    expire_cursors(desk)
+    desk.remove(series)
+    with pytest.raises(CursorExpired):
+        desk.mailbox.sync(desk.calendar)
+
+    assert len(desk.sync()) == 3
+
+
+def test_expired_cursor_is_followed_by_a_full_pass_that_sweeps(desk):
+    fill(desk)
+    desk.sync()
+    before = state(desk)
+    desk.add("New", monday(2, 8))
+    gone = desk.mailbox.at_sandbox(desk.calendar)
+    # Gone without a trace: only a sweep can find out.
+    lost = next(key for key, item in gone.items.items() if "Single 1" in str(item.body))
+    del gone.items[lost]
+    expire_cursors(desk)
+
+    with pytest.raises(CursorExpired):
+        desk.mailbox.sync(desk.calendar)
+    assert state(desk).cursor is None
+    assert counts(desk)[1] == 8
+
+    assert desk.titles(desk.sync()) == ["Moved", "New", "Series", "Single 2", "Single 3"]
+    assert state(desk).generation == before.generation + 1
+
+
+@pytest.mark.parametrize("house_settings", SMALL_PAGES[:1], ids=["1"])
+def test_cursor_expires_between_two_pages(desk):
+    fill(desk)
+    desk.sync()
+    desk.add("New", monday(2, 8))
+    desk.add("Newer", monday(2, 9))
+    desk.mailbox.house.fault(OPERATIONS[desk.mailbox.provider], FaultKind.GONE, after=1)
+
+    with pytest.raises(CursorExpired):
+        desk.mailbox.sync(desk.calendar)
+
+    assert {"New", "Newer"} <= set(desk.titles(desk.sync()))
+
+
+def test_readers_see_the_old_calendar_until_the_new_one_is_whole(desk):
+    fill(desk)
+    desk.sync()
+    whole = counts(desk)
+    expire_cursors(desk)
+    with pytest.raises(CursorExpired):
+        desk.mailbox.sync(desk.calendar)
+    seen = []
+    house = desk.mailbox.house
+    house.http.before = lambda _url: seen.append(counts(desk))
+    house.store.before_commit = lambda _tx: seen.append(counts(desk))
+
+    desk.mailbox.sync(desk.calendar)
+
+    assert len(seen) >= 4
+    assert set(seen) == {whole}
+
+
+@pytest.mark.parametrize("crash", [Crash, StoreUnavailable])
+def test_crash_before_the_commit_leaves_everything_as_it_was(desk, crash):
+    fill(desk)
+    desk.sync()
+    before, content = state(desk), counts(desk)
+    desk.add("New", monday(2, 8))
+    store, transactions = desk.mailbox.house.store, []
+
+    def die(tx):
+        transactions.append(tx)
+        if len(transactions) == 2:
+            raise crash
+
+    store.before_commit = die
+    with pytest.raises(crash):
+        desk.mailbox.sync(desk.calendar)
+    store.before_commit = lambda _tx: None
+
+    assert counts(desk) == content
+    assert (state(desk).cursor, state(desk).completed) == (before.cursor, before.completed)
+    if crash is Crash:
+        assert desk.mailbox.house.sync.sync(desk.calendar.id) is None
+        end_lease(desk)
+    assert "New" in desk.titles(desk.sync())
+
+
+def test_second_run_meanwhile_finds_the_lease_taken(desk):
+    desk.add("One", monday())
+    house, others = desk.mailbox.house, []
+
+    def run_another(url):
+        house.http.before = lambda _url: None
+        others.append(house.sync.sync(desk.calendar.id))
+
+    house.http.before = run_another
+
+    assert len(desk.sync()) == 1
+    assert others == [None]
+
+
+def test_run_that_lost_its_lease_changes_nothing(desk):
+    desk.add("One", monday())
+    house = desk.mailbox.house
+
+    def overtake(url):
+        house.http.before = lambda _url: None
+        end_lease(desk)
+        assert house.sync.sync(desk.calendar.id) is not None
+        desk.after = state(desk)
+
+    house.http.before = overtake
+    with pytest.raises(CursorExpired):
+        house.sync.sync(desk.calendar.id)
+
+    assert state(desk) == desk.after
+    assert state(desk).cursor is not None
+    assert len(desk.sync()) == 1
+
+
+def test_request_during_a_run_asks_for_another_one(desk):
+    house = desk.mailbox.house
+
+    def request(url):
+        house.http.before = lambda _url: None
+        house.sync.request(desk.calendar.id)
+
+    house.http.before = request
+    outcome = desk.mailbox.sync(desk.calendar)
+
+    assert outcome.again
+    assert state(desk).due_at <= house.clock()
+    assert desk.calendar.id in house.due.syncs()
+
+
+def test_full_pass_that_lost_most_is_read_twice(google_desk):
+    for number in range(25):
+        google_desk.add(f"Event {number}", monday(1 + number % 5, 8))
+    google_desk.sync()
+    expire_cursors(google_desk)
+    with pytest.raises(CursorExpired):
+        google_desk.mailbox.sync(google_desk.calendar)
+    calendar, house = google_desk.mailbox.at_sandbox(google_desk.calendar), google_desk.mailbox.house
+    hidden, calendar.items = calendar.items, {}
+
+    def show_again(url):
+        if len(house.http.asked) == 2:
+            calendar.items = hidden
+
+    house.http.asked.clear()
+    house.http.before = show_again
+    assert len(google_desk.sync()) == 25
+
+    house.http.before = lambda _url: None
+    calendar.items = {}
+    expire_cursors(google_desk)
+    with pytest.raises(CursorExpired):
+        google_desk.mailbox.sync(google_desk.calendar)
+    assert google_desk.sync() == set()
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"kind": FaultKind.STATUS, "status": 429, "retry_after": "77"}, ProviderThrottled),
+        ({"kind": FaultKind.STATUS, "status": 500}, ProviderUnavailable),
+        ({"kind": FaultKind.GARBAGE}, ProviderUnavailable),
+        ({"kind": FaultKind.TRUNCATE}, ProviderUnavailable),
+        ({"kind": FaultKind.RESET}, ProviderUnavailable),
+    ],
+    ids=["429", "500", "garbage", "truncated", "reset"],
+)
+def test_failed_run_keeps_the_calendar_and_comes_back(desk, fault, error):
+    fill(desk)
+    desk.sync()
+    desk.add("New", monday(2, 8))
+    before, content, now = state(desk), counts(desk), desk.mailbox.house.clock()
+    desk.mailbox.house.fault(OPERATIONS[desk.mailbox.provider], **fault)
+
+    with pytest.raises(error):
+        desk.mailbox.sync(desk.calendar)
+
+    assert (state(desk).cursor, counts(desk)) == (before.cursor, content)
+    assert state(desk).last_error is not None
+    wait = state(desk).due_at - now
+    assert timedelta(seconds=2) <= wait <= timedelta(seconds=90)
+    assert (wait >= timedelta(seconds=77)) == (error is ProviderThrottled)
+    assert "New" in desk.titles(desk.sync())
+    assert state(desk).last_error is None
+
+
+def test_calendar_is_polled_without_push(desk):
+    house = desk.mailbox.house
+    desk.sync()
+    assert desk.calendar.id not in house.due.syncs()
+
+    house.forward(timedelta(minutes=7))
+
+    assert desk.calendar.id in house.due.syncs()
+
+
+def test_window_rolls_with_the_time(desk):
+    series = fill(desk)
+    desk.change(series, recurrence=desk.rule(monday(), "weekly"))
+    desk.sync()
+    first = state(desk)
+
+    desk.mailbox.house.forward(timedelta(days=20))
+    assert not desk.mailbox.sync(desk.calendar).full
+    desk.mailbox.house.forward(timedelta(days=20))
+    assert desk.mailbox.sync(desk.calendar).full
+
+    assert state(desk).window_start > first.window_start + timedelta(days=39)
+    assert len(desk.sync()) > 50
+    starts = query(desk.mailbox, "SELECT min(end_at) AS n FROM occurrences WHERE calendar_id = %s", desk.calendar.id)
+    assert starts[0].n >= state(desk).window_start
+
+
+def test_changed_settings_bring_another_window(desk):
+    desk.add("Past", monday(-10))
+    desk.add("Far", monday(80))
+    assert desk.sync() == set()
+    house = desk.mailbox.house
+    usual = house.sync
+
+    house.sync = replace(usual, settings=SyncSettings(timedelta(days=100), timedelta(days=700)))
+    assert desk.titles(desk.sync()) == ["Far", "Past"]
+
+    house.sync = usual
+    assert desk.sync() == set()
