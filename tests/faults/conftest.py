@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from app.dev.postgres_server import PostgresServer
+from app.dev.redis_server import RedisServer
 from tests.faults.installation import Installation, installation
+from tests.faults.premises import Premises
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,3 +30,16 @@ def place(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Install
     """An installation of this test's own; a second refusal counts at once when its time was moved."""
     with installation(tmp_path, database_url, redis_url) as made:
         yield made
+
+
+@pytest.fixture
+def premises(tmp_path: Path) -> Iterator[Premises]:
+    """A PostgreSQL and a Redis of this test's own, to be stopped and started as it likes."""
+    postgres, broker = PostgresServer(tmp_path / "pg"), RedisServer(tmp_path / "redis")
+    try:
+        postgres.start()
+        broker.start()
+        yield Premises(tmp_path, postgres, broker)
+    finally:
+        broker.stop()
+        postgres.stop()
