@@ -14,6 +14,10 @@ from app.domain.calendars import ChangePage, EventKind, EventStatus, Occurrence,
 from app.domain.errors import Unrepresentable
 from app.domain.recurrence import expand, single_occurrence
 
+LEAST_CAP = 10_000
+MOST_A_DAY = 2
+"""A series may have this many instances for each day of a long window: a daily one fits into any, an hourly one for
+ever is no calendar."""
 _ANYWHERE = timedelta(days=2)
 """Around a date this much holds it in every zone."""
 
@@ -94,7 +98,7 @@ def occurrences_of(series: Series, window: Window) -> tuple[Occurrence, ...]:
     master = series.master
     if master is not None and master.kind is EventKind.SINGLE:
         return single_occurrence(master, window)
-    return expand(series, window)
+    return expand(series, window, max(LEAST_CAP, MOST_A_DAY * (window.end - window.start).days))
 
 
 def _around(recurrence_id: str) -> Window:
