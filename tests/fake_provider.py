@@ -13,8 +13,10 @@ from app.domain.secret import Secret
 from app.domain.tokens import RotationClass, TokenAnswer
 from app.ports import AuthorizationStart, CalendarProvider, Provider, Revocation
 
-SCOPES = "openid email profile https://www.googleapis.com/auth/calendar.events.readonly " \
+SCOPES = (
+    "openid email profile https://www.googleapis.com/auth/calendar.events.readonly "
     "https://www.googleapis.com/auth/calendar.calendarlist.readonly https://www.googleapis.com/auth/calendar.freebusy"
+)
 
 
 @dataclass

@@ -26,7 +26,9 @@ def test_credentials_inside_text_are_redacted(text: str) -> None:
     assert MARK not in redact_text(text)
 
 
-@pytest.mark.parametrize("name", ["access_token", "refresh_token", "client_secret", "password", "code", "state", "nonce"])
+@pytest.mark.parametrize(
+    "name", ["access_token", "refresh_token", "client_secret", "password", "code", "state", "nonce"]
+)
 def test_fields_with_telling_names_are_redacted(name: str) -> None:
     assert redact(None, "info", {name: MARK}) == {name: "[redacted]"}
 
