@@ -6,10 +6,12 @@ refuses a start.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import redis
 
@@ -38,6 +40,7 @@ from app.services.notifications import Notifications
 from app.services.service_clients import ServiceClients
 from app.services.sessions import Sessions
 from app.services.token_exchange import TokenExchange
+from app.store.engine import Limits
 from app.store.migrating import pending_migrations
 from app.store.postgres import PostgresStore
 
@@ -71,15 +74,20 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def build_services(config: LoadedConfig) -> Services:
+def build_services(config: LoadedConfig, limits: Limits | None = None) -> Services:
     """Return the use cases of this installation; raises ``ConfigurationError`` for an unusable key ring."""
     env = config.environment
-    store = PostgresStore(env.database_url)
+    store = PostgresStore(env.database_url, limits)
     sealer = build_sealer(Keyring.load(env.keyring_file))
+    return assemble(config, store, sealer, configured_providers(config), CeleryNudge(publisher(env.redis_url)))
+
+
+def configured_providers(config: LoadedConfig) -> Providers:
+    """Return the adapters of the providers file, without any network call; raises ``ConfigurationError``."""
+    env = config.environment
     http = OutboundClient(config.file.routes, env.ca_bundle, trusted_origins=config.file.trusted_origins)
     settings = [provider_settings(key, table) for key, table in config.file.providers.items()]
-    providers = build_providers(settings, http, env.public_url, utc_now)
-    return assemble(config, store, sealer, providers, CeleryNudge(publisher(env.redis_url)))
+    return build_providers(settings, http, env.public_url, utc_now)
 
 
 def assemble(config: LoadedConfig, store: Store, sealer: Sealer, providers: Providers, nudge: Nudge) -> Services:
@@ -134,6 +142,10 @@ def broker_check(redis_url: str) -> Callable[[], bool]:
     return answers
 
 
+WORKER_LIMITS = Limits(write_pool_size=16, read_pool_size=16, pool_timeout_s=30)
+"""For the 32 threads of a worker, most of which wait for a provider; a fetched round is worth a wait."""
+
+
 @dataclass(frozen=True)
 class Start:
     """What an edge needs to start with."""
@@ -146,11 +158,13 @@ class Start:
     """Refuses the start when something around us is missing; raises ``ConfigurationError``."""
     build: Callable[[], Services]
     """Builds the use cases; call it once per process, after any fork."""
+    build_for_worker: Callable[[], Services]
+    """The same with database pools for many threads."""
 
 
 def start() -> Start:
     """Read the configuration and return how to start on it; raises ``ConfigurationError`` with every fault."""
-    config = load_config()
+    config = read_configuration()
     env = config.environment
     return Start(
         broker_url=broker_url(env.redis_url),
@@ -158,7 +172,25 @@ def start() -> Start:
         configure_logs=lambda: configure_logs(env.log_level),
         check=lambda: check_surroundings(config),
         build=lambda: build_services(config),
+        build_for_worker=lambda: build_services(config, WORKER_LIMITS),
     )
+
+
+def read_configuration() -> LoadedConfig:
+    """Return the configuration; raises ``ConfigurationError`` with its faults and those of the key ring."""
+    try:
+        return load_config()
+    except ConfigurationError as error:
+        path = os.environ.get("LATCHKEY_KEYRING_FILE")
+        raise ConfigurationError([*error.faults, *(_keyring_faults(Path(path)) if path else ())]) from None
+
+
+def _keyring_faults(path: Path) -> tuple[str, ...]:
+    try:
+        Keyring.load(path)
+    except ConfigurationError as error:
+        return error.faults
+    return ()
 
 
 def check_surroundings(config: LoadedConfig) -> None:
@@ -171,6 +203,10 @@ def check_surroundings(config: LoadedConfig) -> None:
         faults.extend(error.faults)
     else:
         faults.extend(_database_faults(PostgresStore(env.database_url), env.database_url, sealer))
+    try:
+        configured_providers(config)
+    except ConfigurationError as error:
+        faults.extend(error.faults)
     if not broker_check(env.redis_url)():
         faults.append("REDIS_URL: no Redis answers there")
     if faults:

@@ -10,18 +10,26 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from app.bootstrap import build_services, check_surroundings
-from app.config import describe, load_config
+from app.bootstrap import build_services, check_surroundings, read_configuration
+from app.config import describe
 from app.domain.errors import ConfigurationError, LatchkeyError
 from app.domain.features import Feature
 from app.store.migrating import upgrade
 
 Command = Callable[[argparse.Namespace], None]
 
+_HANDED_ON = {"sandbox": ("app.sandbox",), "dev": ("app.dev", "run")}
+"""Commands that are programs of their own."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in _HANDED_ON:
+        # Everything behind the name belongs to the other program, its options and --help too.
+        module = _HANDED_ON[given[0]]
+        os.execv(sys.executable, [sys.executable, "-m", *module, *given[1:]])  # noqa: S606  # our own modules
+    options = _parser().parse_args(given)
     command: Command = options.command
     try:
         command(options)
@@ -36,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check(_options: argparse.Namespace) -> None:
     """Print the configuration without secrets and everything that is wrong with it and around it."""
-    config = load_config()
+    config = read_configuration()
     sys.stdout.write("\n".join(describe(config)) + "\n")
     check_surroundings(config)
     sys.stdout.write("Everything this installation needs answers.\n")
@@ -53,24 +61,19 @@ def migrate(_options: argparse.Namespace) -> None:
 
 def services_add(options: argparse.Namespace) -> None:
     """Register an internal service and print its secret, this once."""
-    features = tuple(Feature(name) for name in options.feature) or tuple(Feature)
-    secret = build_services(load_config()).clients.add(options.name, features, options.provider)
+    services = build_services(read_configuration())
+    if options.provider is not None:
+        services.providers.get(options.provider)
+    features = tuple(Feature) if options.all_features else tuple(Feature(name) for name in options.feature)
+    if not features:
+        raise ValueError("say what the service may use: --feature NAME, or --all-features")
+    secret = services.clients.add(options.name, features, options.provider)
     sys.stdout.write(f"{secret.reveal()}\n")
 
 
 def services_rotate_secret(options: argparse.Namespace) -> None:
     """Print a new secret of a service; the one before stays valid until the next rotation."""
-    sys.stdout.write(f"{build_services(load_config()).clients.rotate_secret(options.name).reveal()}\n")
-
-
-def sandbox(options: argparse.Namespace) -> None:
-    """Run the provider sandbox on its own; see ``python -m app.sandbox --help``."""
-    os.execv(sys.executable, [sys.executable, "-m", "app.sandbox", *options.arguments])  # noqa: S606  # our own module
-
-
-def dev(options: argparse.Namespace) -> None:
-    """Run everything on this machine, with embedded servers and the sandbox."""
-    os.execv(sys.executable, [sys.executable, "-m", "app.dev", "run", *options.arguments])  # noqa: S606  # our own module
+    sys.stdout.write(f"{build_services(read_configuration()).clients.rotate_secret(options.name).reveal()}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,12 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("--provider", help="Provider key the policy is for; any when left out.")
     adding.add_argument(
         "--feature", action="append", default=[], choices=[str(f) for f in Feature],
-        help="What the service may use; repeat for several, all when left out.",
+        help="What the service may use; repeat for several.",
     )  # fmt: skip
+    adding.add_argument("--all-features", action="store_true", help="Let the service use everything.")
     rotating = _add(services, "rotate-secret", services_rotate_secret)
     rotating.add_argument("name", help="Name of the service.")
-    for name, command in (("sandbox", sandbox), ("dev", dev)):
-        _add(commands, name, command).add_argument("arguments", nargs=argparse.REMAINDER)
+    commands.add_parser("sandbox", help="Run the provider sandbox on its own.")
+    commands.add_parser("dev", help="Run everything on this machine, with embedded servers and the sandbox.")
     return parser
 
 

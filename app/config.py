@@ -6,6 +6,7 @@ Every fault is found in one go and reported in one message. Secrets are never pr
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -64,10 +65,14 @@ class ProviderConfig(BaseModel):
         if not (self.client_secret or self.client_secret_file or self.private_key_file):
             found.append(f"providers.{key}: client_secret, client_secret_file or private_key_file is missing")
         paths = (self.client_secret_file, self.certificate_file, self.private_key_file)
-        found += [f"providers.{key}: {path} cannot be read" for path in paths if path and not os.access(path, os.R_OK)]
+        found += [f"providers.{key}: {path} cannot be read" for path in paths if path and not _is_readable(path)]
         if (self.certificate_file is None) != (self.private_key_file is None) and self.kind == "microsoft":
             found.append(f"providers.{key}: certificate_file and private_key_file belong together")
         return found
+
+
+def _is_readable(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.R_OK)
 
 
 class ProvidersFile(BaseModel):
@@ -151,20 +156,22 @@ class LoadedConfig(BaseModel):
     file: ProvidersFile
 
 
-def load_config(environ: Mapping[str, str] = os.environ) -> LoadedConfig:
+def load_config() -> LoadedConfig:
     """Read and check the whole configuration; raises ``ConfigurationError`` with every fault."""
-    faults = [f"{name} is set: tokens could travel in clear text" for name in _FORBIDDEN if environ.get(name)]
-    faults += _unknown_variables(environ)
+    faults = [f"{name} is set: tokens could travel in clear text" for name in _FORBIDDEN if os.environ.get(name)]
+    faults += _unknown_variables(os.environ)
     config: Config | None = None
     try:
         config = Config()
     except ValidationError as error:
         faults += _readable(error, environment=True)
-    file = _providers_file(config.providers_file, faults) if config else None
-    if file is not None and config is not None:
+    # Read whatever else is wrong: one start shows everything there is to mend.
+    path = os.environ.get(f"{_PREFIX}PROVIDERS_FILE")
+    file = _providers_file(Path(path), faults) if path else None
+    if file is not None:
         faults += file.faults()
-        if file.routes and not config.is_loopback:
-            faults.append("routes are for a loopback installation only; LATCHKEY_PUBLIC_URL is not")
+    if file is not None and config is not None and file.routes and not config.is_loopback:
+        faults.append("routes are for a loopback installation only; LATCHKEY_PUBLIC_URL is not")
     if faults or config is None or file is None:
         raise ConfigurationError(faults)
     return LoadedConfig(environment=config, file=file)
@@ -213,6 +220,7 @@ def describe(config: LoadedConfig) -> list[str]:
 
 
 def _without_password(url: str) -> str:
+    url = re.sub(r"(?i)(password=)[^&]*", r"\1***", url)
     parts = urlsplit(url)
     if parts.password is None:
         return url

@@ -78,4 +78,4 @@ def from_environment() -> Celery:
     beginning = start()
     beginning.check()
     setup_logging.connect(lambda **_: beginning.configure_logs(), weak=False)
-    return create_celery(beginning.broker_url, lru_cache(maxsize=1)(beginning.build))
+    return create_celery(beginning.broker_url, lru_cache(maxsize=1)(beginning.build_for_worker))

@@ -91,6 +91,21 @@ def missing_scopes(kind: str, feature: Feature, granted: Iterable[str]) -> froze
     )
 
 
+def scopes_beyond(kind: str, granted: Iterable[str], allowed: Iterable[Feature]) -> frozenset[str]:
+    """Return what of ``granted`` goes beyond ``allowed`` (identity always is): a token carries every granted scope.
+
+    A narrower scope than an allowed one is inside; a scope nobody here knows is beyond.
+    """
+    table = SCOPES[kind]
+    reach = {scope.lower() for f in {*allowed, Feature.IDENTITY} for scope in table.get(f, frozenset())}
+    narrower = {scope.lower(): scope for scope in _INCLUDES}
+    return frozenset(
+        scope
+        for scope in granted
+        if scope.lower() not in reach and not _wider_granted(narrower.get(scope.lower(), scope), reach)
+    )
+
+
 def granted_features(kind: str, granted: Iterable[str]) -> frozenset[Feature]:
     """Return every feature that ``granted`` fully covers; identity always."""
     scopes = tuple(granted)

@@ -20,7 +20,7 @@ from app.domain.authorizations import (
     check_callback,
     check_issuer,
 )
-from app.domain.connections import Connection, Identity
+from app.domain.connections import Connection, Identity, Reason
 from app.domain.errors import (
     AdminApprovalRequired,
     ConsentDenied,
@@ -122,7 +122,7 @@ class Authorization:
             raise _refusal(callback)
         kept = json.loads(self.sealer.open_record(request.id, "authorization_request", request.sealed).reveal())
         answer = provider.exchange_code(callback.code, Secret(kept["code_verifier"]), self.redirect_uri(provider.key))
-        identity = self._identify(provider, answer, kept["nonce"])
+        identity = _identity(provider, answer, kept["nonce"])
         if request.purpose is Purpose.SIGN_IN:
             return self._sign_in(request, identity)
         return self._connect(request, provider, answer, identity)
@@ -194,32 +194,28 @@ class Authorization:
             raise StateMismatch("unknown")
         return taken
 
-    def _identify(self, provider: Provider, answer: TokenAnswer, nonce: str) -> Identity:
-        """Validate the ID token; tokens of an answer that fails it are revoked, not stored."""
-        try:
-            return _identity(provider, answer, nonce)
-        except IDTokenInvalid:
-            doomed = answer.refresh_token or answer.access_token
-            if doomed is not None:
-                provider.revoke(doomed)
-            raise
+    def _try(self, provider: Provider, answer: TokenAnswer, connection: Connection) -> None:
+        """Make one harmless call with what has just been stored, before anything is called good.
 
-    def _try(self, provider: Provider, answer: TokenAnswer, identity: Identity) -> ProviderError | None:
-        """Make one harmless call before anything turns green.
-
-        A fault is returned, not raised: the grant is stored all the same. An answer for somebody else
-        (OpenID Connect Core section 5.3.2) raises ``IDTokenInvalid``, and the tokens are revoked.
+        A fault is written into the history and raised; the grant stays, and workers go on with it. An answer
+        for somebody else (OpenID Connect Core section 5.3.2) makes the grant unusable.
         """
         if answer.access_token is None:
-            return None
+            return
         try:
-            provider.probe(answer.access_token, subject=identity.subject)
+            provider.probe(answer.access_token, subject=connection.subject)
         except IDTokenInvalid:
-            provider.revoke(answer.refresh_token or answer.access_token)
+            with self.store.transaction() as tx:
+                now, generation = self.clock(), connection.generation
+                tx.connections.mark_needs_reconnect(connection.id, generation, Reason.GRANT_REJECTED, now)
             raise
         except ProviderError as error:
-            return error
-        return None
+            with self.store.transaction() as tx:
+                tx.audit.event(
+                    "first_call_failed", self.clock(), person_id=connection.person_id, connection_id=connection.id,
+                    detail={"error": error.code},
+                )  # fmt: skip
+            raise
 
     def _sign_in(self, request: AuthorizationRequest, identity: Identity) -> SignedIn:
         with self.store.transaction() as tx:
@@ -231,15 +227,18 @@ class Authorization:
     def _connect(
         self, request: AuthorizationRequest, provider: Provider, answer: TokenAnswer, identity: Identity
     ) -> Connected:
-        fault = self._try(provider, answer, identity)
         stored = self.grants.store_consent(request, provider, answer, identity)
-        if fault is not None:
-            raise fault
         connection = stored.connection
+        self._try(provider, answer, connection)
         return Connected(connection, stored.is_new, connection.declined(), request.return_to)
 
 
 def _identity(provider: Provider, answer: TokenAnswer, nonce: str) -> Identity:
+    """Validate the ID token; raises ``IDTokenInvalid``.
+
+    The tokens of an answer that fails are dropped, not revoked: at some providers revoking one token ends every
+    grant of that account, and a clock that is wrong by a minute must not do that to everybody who signs in.
+    """
     if answer.id_token is None:
         raise IDTokenInvalid("missing")
     return provider.identify(answer.id_token, nonce=nonce, access_token=answer.access_token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from app.domain.errors import LatchkeyError
+from app.domain.errors import LatchkeyError, StoreUnavailable
 from app.ports import HandOut, Store
 
 
@@ -42,9 +42,12 @@ class HandOutLog:
     def _commit(self, batch: _Batch) -> None:
         with self._filling:
             self._batch = _Batch()
+        # Until the write has succeeded the whole group has failed, whatever ends it.
+        batch.error = StoreUnavailable("hand-out log")
+        batch.is_done = True
         try:
             self._store.write_hand_outs(batch.entries)
         except LatchkeyError as error:
             batch.error = error
-        finally:
-            batch.is_done = True
+        else:
+            batch.error = None

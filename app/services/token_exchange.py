@@ -13,7 +13,7 @@ from app.domain.errors import (
     ScopesMissing,
     UnknownConnection,
 )
-from app.domain.features import Feature, granted_features, missing_scopes
+from app.domain.features import Feature, missing_scopes, scopes_beyond
 from app.domain.people import Service
 from app.domain.tokens import AccessToken
 from app.ports import Clock, HandOut, Sealer, Store, StoredTokens
@@ -125,18 +125,12 @@ def _judge(facts: _Facts, request: ExchangeRequest) -> None:
     connection, allowed = facts.tokens.connection, facts.allowed
     if connection.status is Status.NEEDS_RECONNECT and connection.reason is not None:
         raise ReconnectRequired(connection.reason)
-    # The token carries everything that was granted, so everything granted must be allowed.
-    granted = granted_features(connection.kind, connection.granted_scopes)
-    if not set(request.features) <= allowed or not granted - {Feature.IDENTITY} <= _widened(allowed):
+    if not set(request.features) <= allowed | {Feature.IDENTITY}:
         raise NotAllowed("features")
+    # The token carries everything that was granted, so everything granted must be allowed.
+    if scopes_beyond(connection.kind, connection.granted_scopes, allowed):
+        raise NotAllowed("scopes")
     lacking = [s for f in request.features for s in missing_scopes(connection.kind, f, connection.granted_scopes)]
     lacking += [s for s in request.scopes if s not in connection.granted_scopes]
     if lacking:
         raise ScopesMissing(lacking)
-
-
-def _widened(allowed: frozenset[Feature]) -> frozenset[Feature]:
-    """Return ``allowed`` with the smaller features a larger one includes."""
-    order = (Feature.CALENDAR_FREEBUSY, Feature.CALENDAR_READ, Feature.CALENDAR_WRITE)
-    reach = max((order.index(f) for f in allowed if f in order), default=-1)
-    return allowed | frozenset(order[: reach + 1])

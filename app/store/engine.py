@@ -16,6 +16,10 @@ from app.domain.errors import StoreUnavailable
 RECYCLE_S = 1800
 """Connections are replaced at this age, so that a fail-over behind a proxy does not go unnoticed for ever."""
 
+READ_ONLY = "25006"
+OUT_OF_SOMETHING = ("53", "57", "58")
+"""SQLSTATE of a read-only transaction, and the classes for resources, operator intervention and the system."""
+
 LOG_POOL_SIZE = 1
 """Groups of hand-outs are written one after the other."""
 
@@ -89,12 +93,18 @@ def typed_faults() -> Iterator[None]:
     except PoolTimeout as error:
         raise StoreUnavailable("pool_exhausted") from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise StoreUnavailable("connection_lost") from error
+        if error.connection_invalidated or _cannot_now(error.orig):
+            raise StoreUnavailable(_sqlstate(error.orig)) from error
         raise
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         # COPY speaks to the driver directly.
         raise StoreUnavailable(_sqlstate(error)) from error
+
+
+def _cannot_now(error: BaseException | None) -> bool:
+    """Return whether the server said that it cannot write now: read-only after a fail-over, out of something."""
+    state = getattr(error, "sqlstate", None) or ""
+    return state == READ_ONLY or state[:2] in OUT_OF_SOMETHING
 
 
 def _connect_args(limits: Limits, **session: str) -> dict[str, object]:

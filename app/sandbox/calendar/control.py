@@ -182,12 +182,13 @@ def _draft(asked: Json) -> Draft:
 def _add_quietly(side: CalendarSide, edit: Editing, count: int, title: str) -> Json:
     told: list[Change] = []
     listeners, side.world.listeners = side.world.listeners, [told.append]
-    now = side.world.clock.now().replace(tzinfo=None, minute=0, second=0, microsecond=0)
+    # Between four in the morning and midnight: an hour that the clocks skip cannot hold an event.
+    first = side.world.clock.now().replace(tzinfo=None, hour=4, minute=0, second=0, microsecond=0)
     last: Json = {}
     try:
         for index in range(count):
             # Spread over a year and a half around now, so that any usual window holds most of them.
-            start = now + timedelta(days=index % 540 - 90, minutes=30 * (index // 540 % 48))
+            start = first + timedelta(days=index % 540 - 90, minutes=30 * (index // 540 % 39))
             last = edit.add(Draft(f"{title} {index + 1}", start, start + timedelta(minutes=30)))
     finally:
         side.world.listeners = listeners

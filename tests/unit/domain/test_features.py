@@ -9,6 +9,7 @@ from app.domain.features import (
     granted_features,
     missing_scopes,
     offered_features,
+    scopes_beyond,
     scopes_for,
 )
 
@@ -63,3 +64,19 @@ def test_a_narrower_scope_does_not_serve_the_wider_feature() -> None:
 
 def test_microsoft_scopes_compare_without_case() -> None:
     assert not missing_scopes("microsoft", Feature.CALENDAR_READ, ["calendars.read"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "granted", "allowed", "beyond"),
+    [
+        ("google", {"openid", "email", "profile"}, [], set()),
+        ("google", GOOGLE_SCOPES[Feature.CALENDAR_READ], [Feature.CALENDAR_WRITE], set()),
+        ("google", {f"{G}calendar.events"}, [], {f"{G}calendar.events"}),
+        ("google", {f"{G}calendar.events"}, [Feature.CALENDAR_READ], {f"{G}calendar.events"}),
+        ("google", {"https://mail.google.com/"}, list(Feature), {"https://mail.google.com/"}),
+        ("microsoft", {"calendars.read"}, [Feature.CALENDAR_WRITE], set()),
+        ("microsoft", {"Files.ReadWrite.All"}, list(Feature), {"Files.ReadWrite.All"}),
+    ],
+)
+def test_a_scope_is_beyond_what_no_allowed_feature_covers(kind, granted, allowed, beyond):  # type: ignore[no-untyped-def]
+    assert scopes_beyond(kind, granted, allowed) == beyond
