@@ -90,8 +90,7 @@ def _install_command() -> None:
     """Put the command `latchkey` beside the environment's programs; the product itself runs from the checkout."""
     command = PYTHON.with_name("latchkey")
     command.write_text(
-        f"#!{PYTHON}\nimport sys\n\nsys.path.insert(0, {str(ROOT)!r})\n"
-        "from app.cli import main\n\nsys.exit(main())\n",
+        f"#!{PYTHON}\nimport sys\n\nsys.path.insert(0, {str(ROOT)!r})\nfrom app.cli import main\n\nsys.exit(main())\n",
         encoding="utf-8",
     )
     command.chmod(0o755)

@@ -25,7 +25,7 @@ _PREFIX = "LATCHKEY_"
 _FORBIDDEN = ("OAUTHLIB_INSECURE_TRANSPORT",)
 """A switch that would let tokens travel in clear text."""
 
-NOT_OURS = frozenset({"LATCHKEY_CORPUS", "LATCHKEY_CHROMIUM"})
+NOT_OURS = frozenset({"LATCHKEY_CORPUS", "LATCHKEY_CHROMIUM", "LATCHKEY_REQUIRE_CHROMIUM", "LATCHKEY_FAILED_CHECKS"})
 """Variables with our prefix that the test run reads, not the product."""
 
 

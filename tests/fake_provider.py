@@ -18,6 +18,8 @@ SCOPES = (
     "https://www.googleapis.com/auth/calendar.calendarlist.readonly https://www.googleapis.com/auth/calendar.freebusy"
 )
 
+ADA = Identity("https://accounts.google.com", "subject-1", None, "ada@example.com", "Ada")
+
 
 @dataclass
 class FakeProvider:
@@ -28,7 +30,7 @@ class FakeProvider:
     display_name: str = "Google"
     rotation: RotationClass = RotationClass.STRICT
     calendars: CalendarProvider | None = None
-    identity: Identity = Identity("https://accounts.google.com", "subject-1", None, "ada@example.com", "Ada")
+    identity: Identity = ADA
     lifetime_s: int = 3600
     scope: str | None = SCOPES
     failures: list[LatchkeyError] = field(default_factory=list)

@@ -74,7 +74,8 @@ def test_all_faults_are_named_at_once(environment: Path, monkeypatch: pytest.Mon
 def test_every_fault_of_the_providers_file_is_named(environment: Path) -> None:
     environment.write_text(
         '[providers.google]\nkind = "google"\ndisplay_name = "G"\nclient_id = "x"\n'
-        '[providers.Acme]\nkind = "oidc"\ndisplay_name = "A"\nclient_id = "x"\nclient_secret = "planted-client-secret"\n'
+        '[providers.Acme]\nkind = "oidc"\ndisplay_name = "A"\nclient_id = "x"\n'
+        'client_secret = "planted-client-secret"\n'
     )
 
     found = faults()

@@ -33,14 +33,17 @@ def test_fields_with_telling_names_are_redacted(name: str) -> None:
     assert redact(None, "info", {name: MARK}) == {name: "[redacted]"}
 
 
+def fail_with(local_value: str) -> None:
+    raise RuntimeError("access_token=" + local_value)
+
+
 def test_a_logged_exception_shows_places_and_no_values(capfd: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
     before = root.handlers, root.level
     try:
         configure_logs("DEBUG")
-        local_value = MARK
         try:
-            raise RuntimeError("access_token=" + local_value)
+            fail_with(MARK)
         except RuntimeError:
             logging.getLogger("test").exception("it failed")
         written = capfd.readouterr().err
