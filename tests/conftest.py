@@ -25,6 +25,7 @@ import pytest
 import redis
 from psycopg import sql
 from sqlalchemy.engine import make_url
+from xdist.scheduler import LoadScopeScheduling
 
 from app.dev.checks import FAILED_CHECKS
 from app.dev.postgres_server import PostgresServer
@@ -82,6 +83,22 @@ def pytest_configure_node(node) -> None:
     """Tell a working process where the servers are."""
     if _RUN in node.config.stash:
         node.workerinput["servers"] = node.config.stash[_RUN].addresses()
+
+
+class TogetherInOneProcess(LoadScopeScheduling):
+    """Gives tests out singly, but all end-to-end tests to one process, where they share a running product.
+
+    The `xdist_group` marker would say the same if this pytest let pytest-xdist rename tests.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/e2e" if nodeid.startswith("tests/e2e/") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Use our own way of giving out tests unless the command line names another one."""
+    return TogetherInOneProcess(config, log) if config.option.dist == "load" else None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

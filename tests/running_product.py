@@ -11,6 +11,7 @@ with running_product(directory, token_lifetime=90) as product:
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import html
 import os
 import re
@@ -92,8 +93,10 @@ class Product:
             return requests.post(url, data=form, auth=credential, timeout=30)
         return requests.get(url, auth=credential, timeout=30)
 
-    def exchange(self, connection_id: str, **parameters: object) -> requests.Response:
-        """Ask as the service `demo` for a provider access token (RFC 8693)."""
+    def exchange(self, connection_id: str, *, rejected: str | None = None, **parameters: object) -> requests.Response:
+        """Ask as the service `demo` for a provider access token (RFC 8693), in place of one that was `rejected`."""
+        if rejected is not None:
+            parameters["rejected_token_sha256"] = hashlib.sha256(rejected.encode()).hexdigest()
         form = {
             "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
             "subject_token_type": "urn:latchkey:params:oauth:token-type:connection",

@@ -24,10 +24,8 @@ _ACCOUNTS = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests in one process of a parallel run (`--dist loadgroup`), so that they share one product."""
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("e2e"))
             item.add_marker(pytest.mark.timeout(_START_WITHIN_S))
 
 

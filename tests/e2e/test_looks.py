@@ -56,16 +56,16 @@ def product(running):
 def ada(product):
     """Somebody with one connection in every state: working, partly working, in need of its person."""
     person = signed_in(product)
-    person.connect("google", "ada")
+    broken = person.connect("google", "ada")
     person.connect("microsoft", "chiara")
     person.connect(
         "google", "bruno", "calendar.read", "mail.send", unticked=["https://www.googleapis.com/auth/gmail.send"]
     )
     eventually(lambda: product.rows("SELECT count(*) FROM events")[0][0] > 60, within_s=15, what="events")
+    token = product.exchange(broken).json()["access_token"]
     product.control("grants/revoke", provider="google", account="ada")
-    eventually(
-        lambda: product.rows("SELECT 1 FROM connections WHERE status = 'needs_reconnect'"), within_s=30, what="trouble"
-    )
+    # A service's question finds out at once; left alone, the next sync does.
+    eventually(lambda: product.exchange(broken, rejected=token).status_code == 400, within_s=20, what="trouble")
     return person
 
 

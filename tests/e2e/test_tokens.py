@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import time
@@ -11,7 +10,7 @@ import requests
 
 from tests.running_product import eventually
 
-LIFETIME_S = 6
+LIFETIME_S = 4
 
 
 def calendar_list(product, access_token):
@@ -39,12 +38,12 @@ def test_a_connection_outlives_its_tokens(product, ada):
     tokens = set()
 
     while time.monotonic() < ends_at:
-        answer = product.exchange(connection_id, min_validity=2)
+        answer = product.exchange(connection_id, min_validity=1)
         assert answer.status_code == 200, answer.text
-        assert answer.json()["expires_in"] >= 2
+        assert answer.json()["expires_in"] >= 1
         assert calendar_list(product, answer.json()["access_token"]).status_code == 200
         tokens.add(answer.json()["access_token"])
-        time.sleep(0.5)
+        time.sleep(0.3)
 
     assert len(tokens) >= 3
     refreshes = [entry for entry in product.sandbox_log("google.token") if is_refresh(entry)]
@@ -63,7 +62,7 @@ def test_a_token_that_was_rejected_is_replaced_at_once(product, ada):
     first = product.exchange(connection_id).json()["access_token"]
     product.control("grants/expire", provider="microsoft", account="chiara")
 
-    again = product.exchange(connection_id, rejected_token_sha256=sha256(first)).json()["access_token"]
+    again = product.exchange(connection_id, rejected=first).json()["access_token"]
 
     assert again != first
     me = f"{product.sandbox_url}/v1.0/me"
@@ -109,7 +108,3 @@ def test_nothing_that_was_handed_out_is_in_the_output_of_the_product(product, ad
     assert token not in log
     for cookie in ada.browser.cookies:
         assert cookie.value not in log
-
-
-def sha256(token):
-    return hashlib.sha256(token.encode()).hexdigest()
