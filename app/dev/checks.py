@@ -10,8 +10,6 @@ from app.dev.options import ROOT
 
 # Two processes: more would only fight over the databases on a small machine.
 _TEST_PROCESSES = "2"
-# Tests of one group, such as those that share a running product, stay in one process; pytest-xdist starts with them.
-_IN_PARALLEL = ("-n", _TEST_PROCESSES, "--dist", "loadgroup")
 FAILED_CHECKS = "LATCHKEY_FAILED_CHECKS"
 """Environment variable by which the test run is told which checks failed before it, to repeat it at its end."""
 
@@ -27,7 +25,7 @@ def test_command(arguments: Sequence[str]) -> int:
     """Run all checks and then all tests; with arguments only pytest, with them."""
     failed = [] if arguments else _failing({**_LINT, **_TYPES})
     print("== tests", flush=True)
-    status = _call(_pytest(*(arguments or _IN_PARALLEL)), {FAILED_CHECKS: ", ".join(failed)})
+    status = _call(_pytest(*(arguments or ["-n", _TEST_PROCESSES])), {FAILED_CHECKS: ", ".join(failed)})
     return status or int(bool(failed))
 
 
