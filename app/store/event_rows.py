@@ -33,11 +33,15 @@ _PLAIN = (
 """Text columns that are called what the field is called."""
 
 
-def event_row(event: RemoteEvent) -> dict[str, Any]:
-    """Return the columns of ``event`` with their hash; calendar, generation and times of storing are not in it."""
-    columns = _content(event)
-    text = json.dumps(columns, default=str, sort_keys=True)
-    return columns | {"content_hash": hashlib.sha256(text.encode()).digest()}
+def event_json(event: RemoteEvent, common: Mapping[str, object]) -> str:
+    """Return ``event`` as one JSON object of columns, with the hash of its content and the ``common`` columns.
+
+    Bytes are written as PostgreSQL reads them from text; ``common`` must hold at least one column.
+    """
+    text = json.dumps(_content(event), default=str, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    rest = json.dumps({"content_hash": f"\\x{digest}", **common}, default=str)
+    return f"{text[:-1]}, {rest[1:]}"
 
 
 def read_event(row: Row[*tuple[Any, ...]]) -> RemoteEvent:

@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, case, delete, false, func, not_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    case,
+    delete,
+    false,
+    func,
+    literal_column,
+    not_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 
 from app.domain.calendars import EventKind, EventStatus, RemoteEvent, Series
 from app.store.arrays import is_among
-from app.store.event_rows import event_row, read_event
+from app.store.event_rows import event_json, read_event
 from app.store.schema import events, occurrences
 from app.store.storable import storable_text
 
 _E = events.c
+ROWS_AT_ONCE = 1000
+"""A few megabytes of JSON, a fraction of a second."""
 _KEPT = {"calendar_id", "provider_id", "first_seen_at", "changed_at", "series_id", "recurrence_id"}
 
 
 def _upsert() -> postgresql.Insert:
-    statement = postgresql.insert(events)
+    """Return the statement that brings in ``:rows``, a JSON array of objects by column.
+
+    One statement for a thousand rows: several times quicker than a thousand executions, and PostgreSQL knows how to
+    read every column from its text.
+    """
+    names = [column.name for column in events.c]
+    incoming = text("json_populate_recordset(NULL::events, CAST(:rows AS json)) AS incoming")
+    columns: list[ColumnElement[Any]] = [literal_column(f"incoming.{name}") for name in names]
+    statement = postgresql.insert(events).from_select(names, select(*columns).select_from(incoming))
     new = statement.excluded
     differs = _E.content_hash.is_distinct_from(new.content_hash)
     values = {column.name: new[column.name] for column in events.c if column.name not in _KEPT}
@@ -44,12 +68,13 @@ _UPSERT = _upsert()
 def store_events(
     connection: Connection, calendar_id: UUID, found: Sequence[RemoteEvent], generation: int, now: datetime
 ) -> None:
-    """Insert or update ``found`` (each id once), stamped with ``generation``. Tens of thousands are fine."""
+    """Insert or update ``found``, stamped with ``generation``; the last of an id counts. Tens of thousands are fine."""
     common = {"calendar_id": calendar_id, "generation": generation, "first_seen_at": now, "changed_at": now}
-    rows = [event_row(event) | common for event in found]
-    if rows:
-        # One prepared statement in pipeline mode; RETURNING would make it several times slower.
-        connection.execute(_UPSERT, rows)
+    # Ids that differ in characters that cannot be stored are one id here, and a statement takes each once.
+    unique = {storable_text(event.provider_id): event for event in found}
+    for some in _batched(unique.values()):
+        rows = ",".join(event_json(event, common) for event in some)
+        connection.execute(_UPSERT, {"rows": f"[{rows}]"})
 
 
 def remove_events(
@@ -162,3 +187,9 @@ def _remove_occurrences(connection: Connection, calendar_id: UUID, ids: list[str
             is_among(occurrences.c.series_id, ids) | is_among(occurrences.c.source_id, ids),
         )
     )
+
+
+def _batched(found: Iterable[RemoteEvent]) -> Iterator[list[RemoteEvent]]:
+    rest = iter(found)
+    while some := list(islice(rest, ROWS_AT_ONCE)):
+        yield some
