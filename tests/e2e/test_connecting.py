@@ -24,6 +24,7 @@ GMAIL_SEND = "https://www.googleapis.com/auth/gmail.send"
 def test_what_is_declined_at_google_stays_off_and_can_be_allowed_later(page, product):
     sign_in(page, product, "Google", "ada@example.com")
     expect(page.get_by_text("Nothing connected yet")).to_be_visible()
+    page.get_by_role("link", name="Calendar", exact=True).click()
     page.get_by_role("link", name="Connect your first account").click()
     begin(page, product, "Google", "Send follow-up mails for you")
     decide(page, "ada@example.com", untick=[GMAIL_SEND])
@@ -95,7 +96,7 @@ def test_a_company_account_signs_in_and_can_be_connected_too(page, product):
     account = "farid@example.com"
     sign_in(page, product, "Acme", account)
     expect(page.get_by_text("Farid Nazari")).to_be_visible()
-    begin(page, product, "Acme company account")
+    begin(page, product, "Acme")
     decide(page, account)
 
     expect_state(page, account, "Working")

@@ -34,7 +34,8 @@ class AgendaView:
 @caller("person")
 def agenda() -> Response:
     """Show the agenda of ``?from=YYYY-MM-DD&days=7``."""
-    return page("agenda.html", agenda=_agenda())
+    has_connections = bool(current.services().connections.of_person(current.person_id()))
+    return page("agenda.html", agenda=_agenda(), has_connections=has_connections)
 
 
 @blueprint.get("/live")
