@@ -47,7 +47,7 @@ authorization_endpoint = "{sandbox}/common/oauth2/v2.0/authorize"
 
 [providers.{oidc_key}]
 kind = "oidc"
-display_name = "Acme company account"
+display_name = "Acme"
 issuer = "{issuer}"
 client_id = "{oidc}"
 client_secret = "{secret}"
