@@ -105,7 +105,7 @@ def assemble(config: LoadedConfig, store: Store, sealer: Sealer, providers: Prov
         authorization=Authorization(store, providers, sealer, sessions, grants, clock, env.public_url),
         connections=Connections(store, providers),
         agenda=Agenda(store),
-        disconnect=Disconnect(store, providers, sealer, channels, clock),
+        disconnect=Disconnect(store, providers, sealer, channels, tokens, clock),
         access_tokens=tokens,
         clients=ServiceClients(store, clock),
         token_exchange=TokenExchange(store, tokens, sealer, clock),
@@ -113,7 +113,7 @@ def assemble(config: LoadedConfig, store: Store, sealer: Sealer, providers: Prov
         calendar_sync=CalendarSync(store, providers, tokens, clock, spread, sync),
         channels=channels,
         notifications=Notifications(store, sealer, nudge, clock),
-        due_work=DueWork(store, clock),
+        due_work=DueWork(store, clock, env.push_enabled),
         health=Health(store, broker_check(env.redis_url)),
         csrf_key=sealer.keyed_hash("csrf", "key"),
     )

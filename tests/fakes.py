@@ -284,10 +284,15 @@ class FakeNotifications(Answering):
 @dataclass
 class FakeHealth(Answering):
     faults: tuple[str, ...] = ()
+    slow: tuple[str, ...] = ()
 
     def ready(self) -> tuple[str, ...]:
         self.note("ready")
         return self.faults
+
+    def slowed_by(self) -> tuple[str, ...]:
+        self.note("slowed_by")
+        return self.slow
 
 
 @dataclass

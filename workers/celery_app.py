@@ -13,7 +13,7 @@ from workers.schedule import beat_schedule
 from workers.tasks import register
 
 QUEUES: tuple[str, ...] = ("refresh", "sync", "push", "maint")
-"""Separate queues, so that long syncs cannot starve refreshes."""
+"""Separate queues, so that a larger installation can give refreshes worker processes of their own (``-Q``)."""
 
 KEY_PREFIX = "latchkey:"
 """In front of every key, for shared servers and access rules; ``app.nudge`` publishes under the same."""

@@ -186,8 +186,8 @@ class ChannelStore(Protocol):
     def get(self, channel_id: UUID) -> ChannelRow | None:
         """Return a channel by our id."""
 
-    def by_provider_id(self, provider_channel_id: str) -> ChannelRow | None:
-        """Return a channel by the provider's id (Graph subscription id)."""
+    def by_provider_ids(self, provider_channel_ids: Sequence[str]) -> tuple[ChannelRow, ...]:
+        """Return channels by the provider's ids (Graph subscription ids), in one query."""
 
     def of_calendar(self, calendar_id: UUID) -> tuple[ChannelRow, ...]:
         """Return a calendar's channels, newest first."""
@@ -204,8 +204,8 @@ class ChannelStore(Protocol):
     def delete(self, channel_id: UUID) -> None:
         """Forget a channel."""
 
-    def any_creating(self, kind: str) -> bool:
-        """Return whether a channel at a provider of ``kind`` is being made now."""
+    def any_creating(self, kind: str, since: datetime) -> bool:
+        """Return whether a channel at a provider of ``kind`` is being made; one begun before ``since`` is not."""
 
     def due_now(self, calendar_id: UUID) -> None:
         """Make the calendar's channel due for renewal, or for a new one."""

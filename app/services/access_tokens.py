@@ -53,6 +53,9 @@ WAIT_S = 10.0
 """How long a reader waits for somebody else's refresh before it gives up."""
 
 POLL_S = 0.05
+REJECTIONS_APART_S = 3.0
+"""A token that a caller says was rejected is replaced only when it is at least this old."""
+
 LAST_CHANCE_S = 120.0
 """How long before the end of the access token a strict provider is asked again after an ambiguous call."""
 
@@ -97,6 +100,7 @@ class AccessTokens:
         connection_id = tokens.connection.id
         tokens = self._read(connection_id)
         self._refuse_unattainable(tokens.connection, min_validity_s)
+        self._refuse_repeated(tokens.connection, rejected_sha256)
         try:
             return self._renew(tokens, min_validity_s, rejected_sha256)
         except InvalidGrant:
@@ -117,6 +121,24 @@ class AccessTokens:
             if lease is not None:
                 self._call(lease)
 
+    def hold(self, connection_id: UUID) -> StoredTokens:
+        """Take the refresh lease and return the tokens read under it: nobody rotates them for ``LEASE_S``.
+
+        For whoever ends a connection. When another refresh does not finish in time, the tokens are returned
+        without the lease: ending goes on. Raises ``UnknownConnection``.
+        """
+        deadline = time.monotonic() + self.wait_s
+        while True:
+            with self.store.transaction() as tx:
+                tokens = tx.tokens.current(connection_id)
+                if tokens is None:
+                    raise UnknownConnection
+                parent = tokens.connection.generation
+                lease = tx.tokens.lease(connection_id, self.owner(), uuid4(), LEASE_S, parent=parent)
+            if lease is not None or time.monotonic() >= deadline:
+                return lease.tokens if lease is not None else tokens
+            self.sleep(POLL_S)
+
     def _is_due(self, tokens: StoredTokens) -> bool:
         now, due_at, held_until = self.clock(), tokens.refresh_due_at, tokens.next_attempt_at
         is_wanted = tokens.suspected_since is not None or (due_at is not None and due_at <= now)
@@ -132,7 +154,11 @@ class AccessTokens:
     def _fresh(self, tokens: StoredTokens, min_validity_s: float, rejected: str | None) -> AccessToken | None:
         """Return the stored token if it serves, without network."""
         expires_at, now = tokens.connection.access_expires_at, self.clock()
-        if tokens.sealed_access is None or expires_at is None or (expires_at - now).total_seconds() < min_validity_s:
+        if (
+            tokens.sealed_access is None
+            or expires_at is None
+            or (expires_at - now).total_seconds() < max(min_validity_s, 1)
+        ):
             return None
         token = self._open(tokens, "access_token", tokens.sealed_access, tokens.connection.generation)
         if rejected is not None and token.sha256() == rejected:
@@ -144,6 +170,15 @@ class AccessTokens:
         issued_at, expires_at = connection.last_refreshed_at, connection.access_expires_at
         if issued_at and expires_at and (expires_at - issued_at).total_seconds() < min_validity_s:
             raise ValidityUnattainable
+
+    def _refuse_repeated(self, connection: Connection, rejected: str | None) -> None:
+        """Refuse to throw away a token that is seconds old: a caller in a loop must not drive the provider."""
+        issued_at = connection.last_refreshed_at
+        if rejected is None or issued_at is None:
+            return
+        wait_s = REJECTIONS_APART_S - (self.clock() - issued_at).total_seconds()
+        if wait_s > 0:
+            raise ProviderThrottled("refreshed_just_now", retry_after_s=wait_s)
 
     def _renew(self, tokens: StoredTokens, min_validity_s: float, rejected: str | None) -> AccessToken:
         """Refresh, or wait for whoever does, until a token serves."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.domain.calendars import RemoteCalendar
 from app.domain.connections import reads_calendars
-from app.domain.errors import AccessTokenRejected, UnknownConnection
+from app.domain.errors import AccessTokenRejected, ProviderUnavailable, UnknownConnection
 from app.domain.people import UNKNOWN_ZONE
 from app.domain.secret import Secret
 from app.ports import CalendarProvider, Clock, Nudge, Providers, Spread, Store, Transaction
@@ -49,12 +49,14 @@ class CalendarLists:
             remote: tuple[RemoteCalendar, ...] = ()
         else:
             remote = self._fetch(connection_id, calendars)
+            if not remote:
+                # Every account has a calendar; an empty answer must not delete what is stored.
+                raise ProviderUnavailable("empty_calendar_list")
         now = self.clock()
         with self.store.transaction() as tx:
             new = tx.calendars.merge_list(connection_id, remote, now)
             _adopt_time_zone(tx, connection.person_id, remote)
             tx.connections.calendars_listed(connection_id, now, now + LIST_INTERVAL * (0.75 + 0.5 * self.spread()))
-            _adopt_zone(tx, connection.person_id, remote)
         for calendar_id in new:
             self.nudge.sync_calendar(calendar_id)
         return len(new)
@@ -80,13 +82,5 @@ def _adopt_time_zone(tx: Transaction, person_id: UUID, remote: tuple[RemoteCalen
     """Show a person times in the zone of their main calendar, as long as nothing else is known."""
     person = tx.people.get(person_id)
     zone = next((calendar.time_zone for calendar in remote if calendar.is_primary and calendar.time_zone), None)
-    if person is not None and zone is not None and person.time_zone == "UTC":
-        tx.people.set_time_zone(person_id, zone)
-
-
-def _adopt_zone(tx: Transaction, person_id: UUID, remote: tuple[RemoteCalendar, ...]) -> None:
-    """Show a person times in the zone of their main calendar, unless a zone is known already."""
-    person = tx.people.get(person_id)
-    zone = next((calendar.time_zone for calendar in remote if calendar.is_primary and calendar.time_zone), None)
-    if person is not None and person.time_zone == UNKNOWN_ZONE and zone is not None:
+    if person is not None and zone is not None and person.time_zone == UNKNOWN_ZONE:
         tx.people.set_time_zone(person_id, zone)

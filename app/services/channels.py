@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -16,6 +17,9 @@ from app.services.due_work import HOLD
 RETRY_AFTER = timedelta(minutes=5)
 ATTEMPT = timedelta(seconds=120)
 """How long one attempt to open a channel has the calendar to itself; far longer than the tick's hold."""
+
+STOP_ALL_S = 10.0
+"""How long a person who disconnects waits for channels to be stopped."""
 
 RENEW_AT_SHARE = 0.75
 """A channel is renewed when this share of its life is over; the old one keeps serving meanwhile."""
@@ -74,8 +78,10 @@ class Channels:
         """Stop every channel of a connection, best effort: what cannot be stopped runs out by itself."""
         with self.store.reading() as tx:
             rows = tx.channels.of_connection(connection_id)
+        give_up_at = time.monotonic() + STOP_ALL_S
         for row in rows:
-            self._stop(row)
+            if time.monotonic() < give_up_at:
+                self._stop(row)
 
     def _renewed(self, calendars: CalendarProvider, token: Secret, row: ChannelRow) -> bool:
         if row.channel is None:
@@ -116,8 +122,8 @@ class Channels:
             tx.channels.activate(channel_id, channel, renew_at(now, channel.expires_at, self.spread()), now)
 
     def _stop(self, row: ChannelRow) -> None:
-        calendars = self.providers.get(row.provider).calendars
         try:
+            calendars = self.providers.get(row.provider).calendars
             if calendars is not None and row.channel is not None:
                 calendars.stop(self.access_tokens.get(row.connection_id, 5).token, row.channel)
         except LatchkeyError:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from app.domain.calendars import Window
 from app.domain.connections import Connection, Status, reads_calendars
-from app.domain.errors import UnknownConnection
-from app.ports import AgendaItem, CalendarRow, Providers, Store
+from app.domain.errors import UnknownConnection, UnknownProvider
+from app.ports import AgendaItem, CalendarRow, Provider, Providers, Store
 
 HISTORY_LENGTH = 20
 
@@ -51,16 +51,25 @@ class Connections:
         return self._view(found)
 
     def _view(self, connection: Connection) -> ConnectionView:
-        provider = self.providers.get(connection.provider)
         with self.store.reading() as tx:
             calendars = tx.calendars.of_connection(connection.id)
             history = tx.audit.of_connection(connection.id, HISTORY_LENGTH)
+        provider = self._provider(connection.provider)
+        if provider is None:
+            return ConnectionView(connection, connection.provider, calendars, False, history, None)  # noqa: FBT003  # is_syncing
         reads = provider.calendars is not None and reads_calendars(connection.features())
         unread = connection.calendars_listed_at is None or any(_waits(row) for row in calendars)
-        active = connection.status is Status.ACTIVE
+        is_syncing = reads and unread and connection.status is Status.ACTIVE
         return ConnectionView(
-            connection, provider.display_name, calendars, reads and active and unread, history, provider.account_page()
+            connection, provider.display_name, calendars, is_syncing, history, provider.account_page()
         )
+
+    def _provider(self, key: str) -> Provider | None:
+        """Return the provider; null when the operator has taken it out of the configuration."""
+        try:
+            return self.providers.get(key)
+        except UnknownProvider:
+            return None
 
 
 def _waits(row: CalendarRow) -> bool:

@@ -21,6 +21,7 @@ class DueWork:
 
     store: Store
     clock: Clock
+    push_enabled: bool = True
 
     def refreshes(self) -> tuple[UUID, ...]:
         """Claim connections whose token set is due for refresh."""
@@ -35,7 +36,9 @@ class DueWork:
         return self._claim(lambda tx, now, until: tx.calendars.claim_due(now, until, BATCH))
 
     def channels(self) -> tuple[UUID, ...]:
-        """Claim calendars that need a push channel, or a new one."""
+        """Claim calendars that need a push channel, or a new one; none while push is switched off."""
+        if not self.push_enabled:
+            return ()
         return self._claim(lambda tx, now, until: tx.channels.claim_missing(now, until, BATCH))
 
     def _claim(self, claim: Callable[[Transaction, datetime, datetime], tuple[UUID, ...]]) -> tuple[UUID, ...]:

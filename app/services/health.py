@@ -17,15 +17,17 @@ class Health:
     broker_answers: Callable[[], bool]
 
     def ready(self) -> tuple[str, ...]:
-        """Return the codes of what is missing; empty means ready.
-
-        A missing broker is named but would only slow us down: rows are found by the scheduler's tick.
-        """
-        faults = []
+        """Return the codes of what this process cannot serve without; empty means ready."""
         try:
             self.store.ping()
         except LatchkeyError as error:
-            faults.append(error.code)
-        if not self.broker_answers():
-            faults.append("broker_unavailable")
-        return tuple(faults)
+            return (error.code,)
+        return ()
+
+    def slowed_by(self) -> tuple[str, ...]:
+        """Return the codes of what is missing but only slows us down.
+
+        Without a broker, hints are lost and rows are found by the scheduler's tick once it is back; taking the
+        web processes out of service for it would turn a delay into an outage.
+        """
+        return () if self.broker_answers() else ("broker_unavailable",)

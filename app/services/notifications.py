@@ -8,9 +8,13 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from app.ports import ChannelRow, Clock, Nudge, Sealer, Store
+
+CREATING_TAKES = timedelta(minutes=2)
+"""Longer than any call that makes a channel: one left behind by a crash must not keep the door open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +48,24 @@ class Notifications:
 
     def graph(self, items: Sequence[GraphNotification]) -> int:
         """Take the elements of one Graph notification; returns how many were genuine."""
-        genuine = 0
-        for item in items:
-            with self.store.reading() as tx:
-                row = tx.channels.by_provider_id(item.subscription_id)
-            if row is None or row.provider_kind != "microsoft" or not self._genuine(row, item.client_state):
-                continue
-            genuine += 1
+        with self.store.reading() as tx:
+            found = tx.channels.by_provider_ids(tuple({item.subscription_id for item in items}))
+        rows = {
+            row.channel.provider_channel_id: row for row in found if row.channel and row.provider_kind == "microsoft"
+        }
+        genuine = [(rows[i.subscription_id], i) for i in items if i.subscription_id in rows]
+        genuine = [(row, item) for row, item in genuine if self._genuine(row, item.client_state)]
+        for row in {row.id: row for row, _ in genuine}.values():
             self._mark(row, None, changed=True)
+        for row, item in genuine:
             if item.lifecycle_event in {"reauthorizationRequired", "subscriptionRemoved"}:
                 self._reopen(row, gone=item.lifecycle_event == "subscriptionRemoved")
-        return genuine
+        return len(genuine)
 
     def expects_validation(self) -> bool:
         """Return whether a subscription of ours is being made now: only then is a validation request expected."""
         with self.store.reading() as tx:
-            return tx.channels.any_creating("microsoft")
+            return tx.channels.any_creating("microsoft", self.clock() - CREATING_TAKES)
 
     def _google_channel(self, channel_id: str) -> ChannelRow | None:
         try:

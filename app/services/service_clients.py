@@ -61,6 +61,8 @@ class ServiceClients:
 
         Only the hash of a 256-bit random secret is compared, inside an index look-up: nothing to time.
         """
+        if not name.isprintable():
+            raise InvalidClient("name")
         hashed = token_hash(secret)
         return self._known.get((name, hashed), lambda: self._by_secret(name, hashed))
 

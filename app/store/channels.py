@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, lit
 from app.domain.calendars import Channel
 from app.domain.connections import Status
 from app.ports import ChannelRow
+from app.store.arrays import is_among
 from app.store.claims import claim, select_due
 from app.store.schema import calendars, channels, connections, sync_states
 
@@ -99,9 +101,9 @@ class PostgresChannels:
         """Return a channel by our id; null when unknown."""
         return next(iter(self._read(_H.id == channel_id)), None)
 
-    def by_provider_id(self, provider_channel_id: str) -> ChannelRow | None:
-        """Return a channel by the provider's id (Graph subscription id); null when unknown."""
-        return next(iter(self._read(_H.provider_channel_id == provider_channel_id)), None)
+    def by_provider_ids(self, provider_channel_ids: Sequence[str]) -> tuple[ChannelRow, ...]:
+        """Return channels by the provider's ids (Graph subscription ids), in one query."""
+        return self._read(is_among(_H.provider_channel_id, provider_channel_ids))
 
     def of_calendar(self, calendar_id: UUID) -> tuple[ChannelRow, ...]:
         """Return a calendar's channels, newest first."""
@@ -131,9 +133,17 @@ class PostgresChannels:
         """Forget a channel; an unknown one is no error."""
         self._connection.execute(delete(channels).where(_H.id == channel_id))
 
-    def any_creating(self, kind: str) -> bool:
-        """Return whether a channel at a provider of ``kind`` is being made now."""
-        return bool(self._connection.execute(_SELECT.where(_H.state == "creating", connections.c.kind == kind)).first())
+    def any_creating(self, kind: str, since: datetime) -> bool:
+        """Return whether a channel at a provider of ``kind`` is being made; one begun before ``since`` is not."""
+        return bool(
+            self._connection.execute(
+                _SELECT.where(
+                    _H.state == "creating",
+                    connections.c.kind == kind,
+                    _H.created_at >= since,
+                )
+            ).first()
+        )
 
     def due_now(self, calendar_id: UUID) -> None:
         """Make the calendar's channel due for renewal, or for a new one, by the database clock."""

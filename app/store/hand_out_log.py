@@ -52,7 +52,7 @@ def _row(entry: HandOut) -> dict[str, object]:
         "person_id": str(entry.person_id) if entry.person_id else None,
         "purpose": storable_text(entry.purpose),
         "features": entry.features,
-        "scopes": entry.scopes,
+        "scopes": [storable_text(scope) for scope in entry.scopes],
         "decision": entry.decision,
         "reason": entry.reason,
         "token_fingerprint": entry.token_fingerprint.hex() if entry.token_fingerprint else None,

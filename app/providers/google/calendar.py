@@ -52,6 +52,9 @@ MOST_PAGES: Final = 400
 _DATES_DIFFER_BY: Final = timedelta(days=2)
 """A date and an instant of one event are never further apart."""
 _NEVER: Final = "99991231"
+_STOP_DEADLINE_S: Final = 5.0
+"""A person may be waiting for it; a channel that is not stopped runs out by itself."""
+
 _PAGE_DEADLINE_S: Final = 60.0
 _PAGE_MAX_BYTES: Final = 32 * 1024 * 1024
 """13 kB for each event of a page: long invitations with many guests reach a third of it. A page above would never be
@@ -120,7 +123,7 @@ class GoogleCalendars:
     def stop(self, access_token: Secret, channel: Channel) -> None:
         """End a channel; one that Google does not know any more counts as ended."""
         body = StopRequest(id=channel.provider_channel_id, resourceId=channel.resource_id or "")
-        reply = self._send("POST", STOP_CHANNEL, access_token, json_body=body)
+        reply = self._send("POST", STOP_CHANNEL, access_token, json_body=body, deadline_s=_STOP_DEADLINE_S)
         if reply.status // 100 != 2 and reply.status != HTTPStatus.NOT_FOUND:
             raise refusal(reply, EVENTS_SCOPE)
 
@@ -181,6 +184,7 @@ class GoogleCalendars:
         *,
         params: Mapping[str, str] | None = None,
         json_body: object = None,
+        deadline_s: float = _PAGE_DEADLINE_S,
     ) -> Reply:
         return self._http.request(
             method,
@@ -189,7 +193,7 @@ class GoogleCalendars:
             params=dict(params or {}),
             json_body=json_body,
             max_bytes=_PAGE_MAX_BYTES,
-            deadline_s=_PAGE_DEADLINE_S,
+            deadline_s=deadline_s,
         )
 
 

@@ -51,6 +51,9 @@ logger = logging.getLogger(__name__)
 
 _STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
 
+STOP_DEADLINE_S = 5.0
+"""A person may be waiting for it; a subscription that is not deleted runs out by itself."""
+
 
 class MicrosoftCalendars:
     """The calendar side of Microsoft 365; implements ``app.ports.CalendarProvider``. Keeps no state between calls."""
@@ -116,7 +119,9 @@ class MicrosoftCalendars:
 
     def stop(self, access_token: Secret, channel: Channel) -> None:
         """End a subscription; one that Graph does not know any more counts as ended."""
-        reply = self._graph(access_token).send("DELETE", subscription_url(channel.provider_channel_id))
+        reply = self._graph(access_token).send(
+            "DELETE", subscription_url(channel.provider_channel_id), deadline_s=STOP_DEADLINE_S
+        )
         if reply.status // 100 != 2 and reply.status != HTTPStatus.NOT_FOUND:
             raise refusal(reply, READ_SCOPE)
 

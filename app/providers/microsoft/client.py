@@ -43,7 +43,13 @@ class GraphClient:
         return read_object(reply.body)
 
     def send(
-        self, method: str, url: str, *, params: Mapping[str, str] | None = None, json_body: object = None
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json_body: object = None,
+        deadline_s: float = _DEADLINE_S,
     ) -> Reply:
         """Make a call and return its answer, whatever the status."""
         return self._http.request(
@@ -53,7 +59,7 @@ class GraphClient:
             params=dict(params or {}),
             json_body=json_body,
             max_bytes=_MAX_BYTES,
-            deadline_s=_DEADLINE_S,
+            deadline_s=deadline_s,
         )
 
     def pages(self, url: str, params: Mapping[str, str] | None = None) -> Iterator[JSONObject]:

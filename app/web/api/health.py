@@ -22,8 +22,10 @@ def alive() -> Response:
 @blueprint.get("/readyz")
 @caller("anyone")
 def ready() -> Response:
-    """Answer 200 when everything needed is there, otherwise 503 with the codes of what is missing."""
-    faults = current.services().health.ready()
+    """Answer 200 when this process is of use, otherwise 503; name what is missing either way."""
+    health = current.services().health
+    faults = health.ready()
     if faults:
         return json_answer({"status": "not_ready", "faults": list(faults)}, 503)
-    return json_answer({"status": "ready", "faults": []})
+    slowed_by = health.slowed_by()
+    return json_answer({"status": "degraded" if slowed_by else "ready", "faults": list(slowed_by)})

@@ -94,7 +94,9 @@ def _notification(item: object) -> GraphNotification | None:
 
 def _short_text(item: dict[str, object], name: str) -> str | None:
     value = item.get(name)
-    return value if isinstance(value, str) and 0 < len(value) <= _LONGEST_VALUE else None
+    # What cannot be printed (U+0000, half a surrogate pair) cannot be stored either, so no row can match it.
+    usable = isinstance(value, str) and 0 < len(value) <= _LONGEST_VALUE and value.isprintable()
+    return value if isinstance(value, str) and usable else None
 
 
 def _refuse_encoded_body() -> None:

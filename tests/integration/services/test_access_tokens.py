@@ -64,6 +64,12 @@ def test_an_answer_without_a_refresh_token_keeps_the_one_before(house: House) ->
 def test_a_rejected_token_is_replaced_although_it_looks_fresh(house: House) -> None:
     connection = house.connect(house.sign_in()).connection
     bad = house.tokens.get(connection.id, 60).token
+    house.provider.calls.clear()
+    with pytest.raises(ProviderThrottled):
+        # A second old: a caller in a loop must not drive the provider.
+        house.tokens.get(connection.id, 60, rejected_sha256=bad.sha256())
+    assert house.provider.calls == []
+    house.clock.advance(5)
 
     token = house.tokens.get(connection.id, 60, rejected_sha256=bad.sha256())
 

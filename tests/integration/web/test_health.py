@@ -15,11 +15,20 @@ def test_alive_asks_nobody(client, services):
 def test_ready_names_what_is_missing(client, services):
     assert client.get("/readyz", base_url=PUBLIC_URL).status_code == 200
 
-    services.health.faults = ("store_unavailable", "broker_unavailable")
+    services.health.faults = ("store_unavailable",)
     answer = client.get("/readyz", base_url=PUBLIC_URL)
 
     assert answer.status_code == 503
-    assert answer.json["faults"] == ["store_unavailable", "broker_unavailable"]
+    assert answer.json["faults"] == ["store_unavailable"]
+
+
+def test_a_missing_broker_slows_down_and_does_not_take_out_of_service(client, services):
+    services.health.slow = ("broker_unavailable",)
+
+    answer = client.get("/readyz", base_url=PUBLIC_URL)
+
+    assert answer.status_code == 200
+    assert answer.json == {"status": "degraded", "faults": ["broker_unavailable"]}
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
