@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
+import pytest
 import redis
 from celery import Celery
 
@@ -26,6 +27,7 @@ JWT = re.compile(rb"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,}")
 PRODUCT = ("web", "worker", "beat")
 
 
+@pytest.mark.timeout(300)
 def test_no_secret_is_anywhere_but_sealed_and_a_planted_one_is_found(premises: Premises) -> None:
     monitor = premises.directory / "monitor.txt"
     with premises.run(LATCHKEY_LOG_LEVEL="DEBUG") as product, watched_broker(premises, monitor):

@@ -14,7 +14,7 @@ from app.sandbox.grants import RefreshState
 from tests.faults.installation import Installation
 
 ALL = 40
-FEW = 8
+FEW = 4
 
 
 def callers(place: Installation, count: int, connection_id, *options: str) -> list[dict]:
@@ -33,6 +33,7 @@ def living_refresh_tokens(place: Installation) -> int:
     )
 
 
+@pytest.mark.timeout(240)
 def test_forty_processes_make_one_call_and_share_its_token(place: Installation) -> None:
     connection = place.connect("oidc")
     place.age(connection.id)

@@ -106,18 +106,18 @@ def test_connecting_fails_clearly_leaves_nothing_behind_and_works_the_next_time(
     assert place.rows("SELECT status FROM connections") == [("active",)]
 
 
-@pytest.mark.parametrize("error", ["access_denied", "server_error", "invalid_scope", "no_such_word"])
 @pytest.mark.parametrize("kind", ["google", "microsoft", "oidc"])
-def test_an_error_of_the_provider_s_page_is_told_in_our_words(place: Installation, kind: str, error: str) -> None:
+def test_an_error_of_the_provider_s_page_is_told_in_our_words(place: Installation, kind: str) -> None:
     browser = Browser(place)
     browser.sign_in()
-    place.fault(f"{kind}.authorize", "oauth_error", error=error, description="<script>alert(1)</script> of theirs")
+    for error in ("access_denied", "server_error", "invalid_scope", "no_such_word"):
+        place.fault(f"{kind}.authorize", "oauth_error", error=error, description="<script>alert(1)</script> of theirs")
 
-    page = browser.connect(kind)
+        page = browser.connect(kind)
 
-    assert_clear(page, error)
-    assert "alert(1)" not in page.text
-    assert "of theirs" not in page.text
+        assert_clear(page, error)
+        assert "alert(1)" not in page.text
+        assert "of theirs" not in page.text
 
 
 def script(place: Installation, operation: str, members: dict) -> None:

@@ -20,7 +20,8 @@ from tests.running_product import Person, Product, eventually
 ALL_WELL = [(provider, "active", None) for provider in sorted(ACCOUNTS)]
 
 
-def test_the_product_outlives_its_broker_its_database_and_a_web_process(premises: Premises) -> None:
+@pytest.mark.timeout(400)
+def test_the_product_outlives_its_broker_its_database_and_its_processes(premises: Premises) -> None:
     with premises.run() as product:
         person, connections = settle_in(product, premises)
         the_broker_is_emptied_again_and_again(product, premises)
@@ -30,6 +31,9 @@ def test_the_product_outlives_its_broker_its_database_and_a_web_process(premises
         assert statuses(premises) == ALL_WELL
         assert all(product.exchange(connection).ok for connection in connections.values())
         assert "Traceback" not in product.log()
+        kill(product, "worker", random.Random(1), connections)
+    with premises.run() as product:
+        check_after_kill(product, premises, person.browser.cookies, connections, 1)
 
 
 def the_broker_is_emptied_again_and_again(product: Product, premises: Premises) -> None:
@@ -103,10 +107,12 @@ def command_of(pid: int) -> str:
         return ""
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_killed_processes_cost_a_restart_and_nothing_else(premises: Premises, *, is_full: bool) -> None:
+    if not is_full:
+        pytest.skip("takes minutes: python3 dev.py faults --full")
     chance = random.Random(20261123)
-    victims = ["worker"] if not is_full else ["worker", "beat", "web", "sandbox", "worker", "beat", "web", "worker"]
+    victims = ["worker", "beat", "web", "sandbox", "worker", "beat", "web", "worker"]
     with premises.run() as product:
         person, connections = settle_in(product, premises)
         cookies = person.browser.cookies
