@@ -32,7 +32,8 @@ def answer_latchkey_error(error: LatchkeyError) -> Response:
     outcome = outcome_of(error)
     error_id = _error_id()
     status = error.status if isinstance(error, RequestRefused) else outcome.status
-    _log.info("refused", code=error.code, detail=error.detail, error_id=error_id, status=status)
+    # Not named "code": the log hides authorization codes by that name.
+    _log.info("refused", error=error.code, detail=error.detail, error_id=error_id, status=status)
     if request.path.startswith(_PROGRAMS):
         return program_error(error, error_id)
     if request.path.startswith(_HOOKS):
