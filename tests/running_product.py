@@ -32,6 +32,7 @@ import requests
 from requests.cookies import RequestsCookieJar
 
 from app.dev.ports import is_free
+from tests.process_family import Family, command_line, descendants, parents_of_all
 
 ROOT = Path(__file__).resolve().parents[1]
 READY_WITHIN_S = 100.0
@@ -105,6 +106,12 @@ class Product:
         }
         return self.service("/oauth2/token", **form, **parameters)
 
+    def access_token(self, connection_id: str, **parameters: Any) -> str:
+        """Return the provider access token that `exchange` must yield."""
+        answer = self.exchange(connection_id, **parameters)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["access_token"]
+
     @contextmanager
     def database(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         """Open the product's own database; every statement commits by itself."""
@@ -118,15 +125,20 @@ class Product:
         with self.database() as connection:
             return connection.execute(statement, named or values).fetchall()
 
+    def let_tokens_age(self) -> None:
+        """Let all access tokens be a minute old: one that is fresh is not thrown away because a caller says so."""
+        with self.database() as connection:
+            connection.execute("UPDATE connections SET last_refreshed_at = last_refreshed_at - interval '1 minute'")
+
     def child_pids(self) -> dict[str, list[int]]:
         """Return the process numbers of web, worker, beat, sandbox, postgres and redis, each with the leader first."""
-        parents = _parents()
+        parents = parents_of_all()
         found: dict[str, list[int]] = {}
         for leader in (pid for pid, parent in parents.items() if parent == self.process.pid):
-            command = _command_line(leader)
+            command = command_line(leader)
             part = next((name for name, sign in _PARTS.items() if sign in command), None)
             if part is not None:
-                found[part] = [leader, *_descendants(leader, parents)]
+                found[part] = [leader, *descendants(leader, parents)]
         return found
 
 
@@ -233,16 +245,23 @@ def running_product(
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    family = _Family(process.pid)
+    family = Family(process.pid)
     try:
         yield _when_ready(process, directory, log_file)
     finally:
         family.look()
         _stop(process, log_file)
-        left = family.survivors()
-        family.kill()
-        assert not left, f"processes outlived the run: {left}"
-        assert _is_unlocked(directory / "data" / "run.lock"), "somebody still holds the run's lock"
+        _expect_gone(family, directory / "data" / "run.lock")
+
+
+def _expect_gone(family: Family, lock: Path) -> None:
+    """Expect every process of a run to be gone soon; where the run was killed, its children follow on their own."""
+    deadline = time.monotonic() + STOPPED_WITHIN_S / 2
+    while (left := family.survivors()) or not _is_unlocked(lock):
+        if time.monotonic() > deadline:
+            family.kill()
+            raise AssertionError(f"processes outlived the run: {left or 'somebody who holds its lock'}")
+        time.sleep(0.1)
 
 
 def free_port() -> int:
@@ -322,59 +341,3 @@ def _is_unlocked(lock: Path) -> bool:
         except BlockingIOError:
             return False
     return True
-
-
-class _Family:
-    """The processes below one; each known by number and time of birth, as numbers are given out again."""
-
-    def __init__(self, root: int) -> None:
-        self._root = root
-        self._members: dict[tuple[int, str], str] = {}
-
-    def look(self) -> None:
-        """Write down who is there now. Once the run is gone, its children are nobody's and cannot be found."""
-        for pid in _descendants(self._root, _parents()):
-            if (born := _birth(pid)) is not None:
-                self._members[pid, born] = _command_line(pid)
-
-    def survivors(self) -> list[str]:
-        return [f"{pid} {command[:120]}" for (pid, born), command in self._members.items() if _birth(pid) == born]
-
-    def kill(self) -> None:
-        for pid, born in self._members:
-            if _birth(pid) == born:
-                os.kill(pid, signal.SIGKILL)
-
-
-def _parents() -> dict[int, int]:
-    """Return every process of this machine with its parent."""
-    numbers = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    stats = {number: _stat(number) for number in numbers}
-    return {number: int(stat[1]) for number, stat in stats.items() if stat}
-
-
-def _descendants(pid: int, parents: Mapping[int, int]) -> list[int]:
-    children = [child for child, parent in parents.items() if parent == pid]
-    return children + [below for child in children for below in _descendants(child, parents)]
-
-
-def _birth(pid: int) -> str | None:
-    """Return the start time of a process in clock ticks since boot; None when it is gone or a zombie."""
-    stat = _stat(pid)
-    return None if stat is None or stat[0] == "Z" else stat[19]
-
-
-def _stat(pid: int) -> list[str] | None:
-    """Return the fields of proc_pid_stat(5) from the state on; the name before it may contain anything."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return text.rpartition(") ")[2].split()
-
-
-def _command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""

@@ -123,7 +123,7 @@ def demo_lines(public_url: str, sandbox_url: str | None, service_secret: str | N
 
 
 def _curl(public_url: str, secret: str) -> list[str]:
-    first = "import json,sys; print(json.load(sys.stdin)['connections'][0]['id'])"
+    first = "import json,sys; c=json.load(sys.stdin)['connections']; print(c[0]['id'] if c else 'connect-one-first')"
     listing = f"curl -s -u {DEMO_SERVICE}:{secret} {public_url}/v1/connections?provider=google"
     return [
         f"curl -s -u {DEMO_SERVICE}:{secret} {public_url}/oauth2/token \\",

@@ -89,5 +89,5 @@ def refresh_due_at(issued_at: datetime, expires_at: datetime, spread: float) -> 
 
 def retry_delay_s(failures: int, spread: float, *, longest_s: float = 300.0) -> float:
     """Return seconds to wait after ``failures`` failures in a row: exponential, with half of it jittered."""
-    full = min(2.0 ** min(failures, 10), longest_s)
+    full = min(2.0 ** min(failures, 16), longest_s)
     return full * (0.5 + 0.5 * spread)

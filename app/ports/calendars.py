@@ -52,6 +52,8 @@ class SyncRun:
     """Dirty counter as read; committing stores it as completed."""
     epoch: int = 0
     """Which lease this is: what ran under an older one changes nothing any more."""
+    failures: int = 0
+    """Runs that failed in a row before this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,9 @@ class CalendarStore(Protocol):
 
         Upserts, tombstones with cascades, occurrences, sweep on a full pass, cursor, completed counter.
         """
+
+    def extend(self, run: SyncRun, owner: str, lease_s: float) -> bool:
+        """Prolong the lease of a run that is getting on; returns whether it is still ours."""
 
     def finish(
         self, run: SyncRun, owner: str, *, next_at: datetime, error: str | None, drop_cursor: bool, now: datetime

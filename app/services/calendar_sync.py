@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -19,7 +20,9 @@ from app.domain.errors import (
     CalendarGone,
     CursorExpired,
     LatchkeyError,
+    ProviderRejected,
     ProviderThrottled,
+    ScopesMissing,
     UnknownCalendar,
     Unrepresentable,
 )
@@ -28,8 +31,14 @@ from app.domain.tokens import retry_delay_s
 from app.ports import AppliedChanges, CalendarProvider, CalendarRow, Clock, Providers, Spread, Store, SyncRun
 from app.services.access_tokens import AccessTokens
 
-LEASE_S = 900.0
-"""Above the longest first read we allow ourselves; a crash costs one lease, not data."""
+LEASE_S = 150.0
+"""Above the deadline of a page, and prolonged while pages come: a crash costs this much time, a long read nothing."""
+
+FIRST_RETRY = 3
+"""Exponent of the first wait after a failure: about six seconds, then twice as long each time."""
+
+LONGEST_WAIT_S = 3600.0
+"""Between attempts at something that keeps failing."""
 
 WINDOW_SLACK = timedelta(days=30)
 """The window rolls by a full pass when its far end has come this much too near."""
@@ -86,14 +95,16 @@ class CalendarSync:
             run = tx.calendars.lease(calendar_id, self.owner(), LEASE_S, due_by=due_by)
         if run is None:
             return None
+        outcome, fault = None, LatchkeyError("unexpected")
         try:
-            return self._run(run)
-        except CursorExpired as error:
-            self._finish(run, error, drop_cursor=True)
-            raise
+            outcome = self._run(run)
         except LatchkeyError as error:
-            self._finish(run, error, drop_cursor=False)
+            fault = error
             raise
+        finally:
+            # Whatever ended the run, a bug included: the lease goes back and the next attempt is a row.
+            again = self._finish(run, None if outcome is not None else fault)
+        return replace(outcome, again=again)
 
     def request(self, calendar_id: UUID) -> None:
         """Mark a calendar dirty and due now."""
@@ -115,9 +126,8 @@ class CalendarSync:
             applied = tx.calendars.apply(run, self.owner(), changes, now)
         if not applied:
             raise CursorExpired("another run was quicker")
-        again = self._finish(run, None, drop_cursor=False)
         occurrences = sum(len(found) for _, found in changes.series)
-        return SyncOutcome(len(changes.events), len(changes.removed), occurrences, full, again)
+        return SyncOutcome(len(changes.events), len(changes.removed), occurrences, full, again=False)
 
     def _window(self, run: SyncRun) -> tuple[Window, bool]:
         """Return the window to sync, and whether a full pass is needed for it."""
@@ -134,10 +144,22 @@ class CalendarSync:
         connection_id = run.calendar.connection_id
         token = self.access_tokens.get(connection_id).token
         try:
-            return tuple(calendars.changes(token, run.calendar.provider_id, cursor, window))
+            return self._pages(run, calendars.changes(token, run.calendar.provider_id, cursor, window))
         except AccessTokenRejected:
             fresh = self.access_tokens.get(connection_id, rejected_sha256=token.sha256()).token
-            return tuple(calendars.changes(fresh, run.calendar.provider_id, cursor, window))
+            return self._pages(run, calendars.changes(fresh, run.calendar.provider_id, cursor, window))
+
+    def _pages(self, run: SyncRun, pages: Iterator[ChangePage]) -> tuple[ChangePage, ...]:
+        """Collect the pages, prolonging the lease on the way: a long first read must not be overtaken."""
+        found, prolonged_at = [], time.monotonic()
+        for page in pages:
+            found.append(page)
+            if time.monotonic() - prolonged_at > LEASE_S / 3:
+                prolonged_at = time.monotonic()
+                with self.store.transaction() as tx:
+                    if not tx.calendars.extend(run, self.owner(), LEASE_S):
+                        raise CursorExpired("another run was quicker")
+        return tuple(found)
 
     def _changes(
         self,
@@ -187,18 +209,27 @@ class CalendarSync:
         found = touched_series(touched, stored, events, removed)
         return TouchedSeries({**singles, **found.series}, found.lost)
 
-    def _finish(self, run: SyncRun, error: LatchkeyError | None, *, drop_cursor: bool) -> bool:
+    def _finish(self, run: SyncRun, error: LatchkeyError | None) -> bool:
         now = self.clock()
-        delay = self.settings.poll_interval * (0.75 + 0.5 * self.spread())
-        if error is not None and not isinstance(error, CalendarGone):
-            delay = timedelta(seconds=retry_delay_s(0 if drop_cursor else 4, self.spread()))
-        if isinstance(error, ProviderThrottled) and error.retry_after_s is not None:
-            delay = max(delay, timedelta(seconds=error.retry_after_s))
         with self.store.transaction() as tx:
             return tx.calendars.finish(
-                run, self.owner(), next_at=now + delay, error=error.code if error else None,
-                drop_cursor=drop_cursor, now=now,
+                run, self.owner(), next_at=now + self._delay(run, error), error=error.code if error else None,
+                drop_cursor=isinstance(error, CursorExpired), now=now,
             )  # fmt: skip
+
+    def _delay(self, run: SyncRun, error: LatchkeyError | None) -> timedelta:
+        """Return the time to the next run: the poll interval after a good one, ever longer after failures."""
+        poll = self.settings.poll_interval * (0.75 + 0.5 * self.spread())
+        if error is None:
+            return poll
+        if isinstance(error, CursorExpired) and run.failures == 0:
+            # A forgotten cursor is mended by a full pass at once; one that is forgotten again waits like any failure.
+            return timedelta(seconds=retry_delay_s(0, self.spread()))
+        wait = timedelta(seconds=retry_delay_s(FIRST_RETRY + run.failures, self.spread(), longest_s=LONGEST_WAIT_S))
+        if isinstance(error, ProviderThrottled) and error.retry_after_s is not None:
+            wait = max(wait, timedelta(seconds=error.retry_after_s))
+        # Nothing but the person or the operator changes these: asking often changes nothing.
+        return max(wait, poll) if isinstance(error, CalendarGone | ScopesMissing | ProviderRejected) else wait
 
 
 def serves(window: Window, wanted: Window) -> bool:

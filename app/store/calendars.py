@@ -85,6 +85,10 @@ class PostgresCalendars:
         """Write everything of one round if cursor version and lease are still ours; returns whether they were."""
         return SyncRuns(self._connection).apply(run, owner, changes, now)
 
+    def extend(self, run: SyncRun, owner: str, lease_s: float) -> bool:
+        """Prolong the lease of a run that is getting on; returns whether it is still ours."""
+        return SyncRuns(self._connection).extend(run, owner, lease_s)
+
     def finish(
         self, run: SyncRun, owner: str, *, next_at: datetime, error: str | None, drop_cursor: bool, now: datetime
     ) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from app.ports import NewGeneration
 from app.store.schema import refresh_attempts, token_generations
+from app.store.storable import storable_text
 
 KEPT_GENERATIONS = 10
 """How many generations before the current one stay: enough to look into a broken rotation."""
@@ -31,7 +32,8 @@ def append_row(connection: Connection, generation: NewGeneration) -> None:
         .scalar_subquery()
     )
     own = generation.sealed_refresh is not None
-    values = asdict(generation) | {"refresh_generation": generation.generation if own else carried}
+    scopes = None if generation.scopes is None else [storable_text(scope) for scope in generation.scopes]
+    values = asdict(generation) | {"scopes": scopes, "refresh_generation": generation.generation if own else carried}
     connection.execute(postgresql.insert(token_generations).values(values).on_conflict_do_nothing())
 
 

@@ -54,6 +54,15 @@ class SyncRuns:
             generation=state.generation,
             requested=state.requested,
             epoch=state.epoch,
+            failures=state.failures,
+        )
+
+    def extend(self, run: SyncRun, owner: str, lease_s: float) -> bool:
+        """Prolong the lease of a run that is getting on; returns whether it is still ours."""
+        return bool(
+            self._connection.execute(
+                update(sync_states).where(_is_ours(run, owner)).values(lease_until=lease_end(lease_s))
+            ).rowcount
         )
 
     def apply(self, run: SyncRun, owner: str, changes: AppliedChanges, now: datetime) -> bool:
@@ -95,6 +104,7 @@ class SyncRuns:
             "lease_until": None,
             "claimed_until": None,
             "last_error": error,
+            "failures": 0 if error is None else _S.failures + 1,
             "due_at": again if error is None else next_at,
         }
         if drop_cursor:

@@ -17,6 +17,7 @@ from app.store.claims import claim, is_free, is_past, lease_end, select_due
 from app.store.connection_rows import CONNECTION_COLUMNS, read_connection
 from app.store.generations import append_row, prune
 from app.store.schema import connections, data_keys, refresh_attempts, token_generations
+from app.store.storable import storable_text
 
 _C = connections.c
 _CONNECTED = _C.status != Status.DISCONNECTED
@@ -186,7 +187,11 @@ class PostgresTokens:
         return tuple(claim(self._connection, due, _C.id, _C.refresh_claimed_until, hold_until))
 
     def _point_at(self, generation: NewGeneration) -> None:
-        scopes = {} if generation.scopes is None else {"granted_scopes": list(generation.scopes)}
+        scopes = (
+            {}
+            if generation.scopes is None
+            else {"granted_scopes": [storable_text(scope) for scope in generation.scopes]}
+        )
         self._connection.execute(
             update(connections)
             .where(_C.id == generation.connection_id, _C.epoch == generation.epoch)

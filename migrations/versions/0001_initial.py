@@ -467,6 +467,7 @@ STATEMENTS = (
         lease_until TIMESTAMP WITH TIME ZONE,
         last_success_at TIMESTAMP WITH TIME ZONE,
         last_error TEXT,
+        failures BIGINT DEFAULT '0' NOT NULL,
         event_count BIGINT DEFAULT '0' NOT NULL,
         channel_due_at TIMESTAMP WITH TIME ZONE,
         CONSTRAINT pk_sync_states PRIMARY KEY (calendar_id),

@@ -13,6 +13,6 @@ def application() -> Flask:
 
     @app.post("/oauth2/token")
     def token() -> Response:
-        return jsonify(access_token=TOKEN, token_type="Bearer", expires_in=3000)  # noqa: S106  # not a password
+        return jsonify(access_token=TOKEN, token_type="Bearer", expires_in=3000)  # not a password
 
     return app

@@ -174,7 +174,7 @@ class GoogleCalendars:
         reply = self._send(method, url, access_token, params=params, json_body=json_body)
         if reply.status // 100 != 2:
             raise refusal(reply, scope)
-        return read_object(reply.body)
+        return read_object(reply.body, max_bytes=_PAGE_MAX_BYTES)
 
     def _send(
         self,

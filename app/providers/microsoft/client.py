@@ -40,7 +40,7 @@ class GraphClient:
         reply = self.send(method, url, params=params, json_body=json_body)
         if reply.status // 100 != 2:
             raise refusal(reply, READ_SCOPE)
-        return read_object(reply.body)
+        return read_object(reply.body, max_bytes=_MAX_BYTES)
 
     def send(
         self,

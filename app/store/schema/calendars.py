@@ -62,6 +62,8 @@ sync_states = Table(
     Column("lease_until", MOMENT),
     Column("last_success_at", MOMENT),
     Column("last_error", Text),
+    # Runs that failed in a row; decides how long the next attempt waits.
+    Column("failures", BigInteger, nullable=False, server_default="0"),
     Column("event_count", BigInteger, nullable=False, server_default="0"),
     # When a push channel should be made or renewed; null when this calendar cannot have one.
     Column("channel_due_at", MOMENT),

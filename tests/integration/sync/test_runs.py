@@ -131,7 +131,8 @@ def test_crash_before_the_commit_leaves_everything_as_it_was(desk, crash):
 
     def die(tx):
         transactions.append(tx)
-        if len(transactions) == 2:
+        # A process that died commits nothing afterwards either.
+        if len(transactions) == 2 or (len(transactions) > 2 and crash is Crash):
             raise crash
 
     store.before_commit = die
@@ -145,6 +146,39 @@ def test_crash_before_the_commit_leaves_everything_as_it_was(desk, crash):
         assert desk.mailbox.house.sync.sync(desk.calendar.id) is None
         end_lease(desk)
     assert "New" in desk.titles(desk.sync())
+
+
+def test_a_bug_gives_the_lease_back_and_says_so(desk):
+    fill(desk)
+    desk.sync()
+    house = desk.mailbox.house
+
+    def stumble(_url):
+        house.http.before = lambda _url: None
+        raise KeyError("bug")
+
+    house.http.before = stumble
+    with pytest.raises(KeyError):
+        desk.mailbox.sync(desk.calendar)
+
+    assert state(desk).last_error == "error"
+    assert house.sync.sync(desk.calendar.id) is not None
+    assert state(desk).last_error is None
+
+
+def test_failures_wait_ever_longer_and_a_good_run_forgets_them(desk):
+    desk.sync()
+    house, waits = desk.mailbox.house, []
+    for _ in range(4):
+        house.fault(OPERATIONS[desk.mailbox.provider], FaultKind.STATUS, status=503, count=1)
+        with pytest.raises(ProviderUnavailable):
+            desk.mailbox.sync(desk.calendar)
+        waits.append((state(desk).due_at - house.clock()).total_seconds())
+
+    desk.sync()
+
+    assert waits == sorted(waits)
+    assert waits[-1] > waits[0] * 3
 
 
 def test_second_run_meanwhile_finds_the_lease_taken(desk):
