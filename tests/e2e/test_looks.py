@@ -62,7 +62,8 @@ def ada(product):
         "google", "bruno", "calendar.read", "mail.send", unticked=["https://www.googleapis.com/auth/gmail.send"]
     )
     eventually(lambda: product.rows("SELECT count(*) FROM events")[0][0] > 60, within_s=15, what="events")
-    token = product.exchange(broken).json()["access_token"]
+    token = product.access_token(broken)
+    product.let_tokens_age()
     product.control("grants/revoke", provider="google", account="ada")
     # A service's question finds out at once; left alone, the next sync does.
     eventually(lambda: product.exchange(broken, rejected=token).status_code == 400, within_s=20, what="trouble")
