@@ -243,6 +243,10 @@ class FakeClients(Answering):
         self.note("issue_token", service)
         return Secret(SERVICE_TOKEN), 600
 
+    def connection(self, service: Service, connection_id: UUID) -> Connection | None:
+        self.note("connection", service, connection_id)
+        return next((c for c in self.visible if c.id == connection_id), None)
+
     def connections(self, service: Service, provider: str | None) -> tuple[Connection, ...]:
         self.note("connections", service, provider)
         return tuple(c for c in self.visible if provider in (None, c.provider))

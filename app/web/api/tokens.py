@@ -38,7 +38,6 @@ def _exchange(values: dict[str, str]) -> Response:
     try:
         exchanged = services.token_exchange.exchange(service, wanted)
     except (ReconnectRequired, ScopesMissing) as error:
-        visible = services.clients.connections(service, None)
-        connection = next((c for c in visible if c.id == wanted.connection_id), None)
+        connection = services.clients.connection(service, wanted.connection_id)
         return interaction_answer(error, wanted.connection_id, connection, current.settings().public_url)
     return json_answer(exchanged_answer(exchanged, current.now()))
