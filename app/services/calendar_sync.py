@@ -37,7 +37,7 @@ LEASE_S = 150.0
 FIRST_RETRY = 3
 """Exponent of the first wait after a failure: about six seconds, then twice as long each time."""
 
-LONGEST_WAIT_S = 3600.0
+LONGEST_WAIT_S = 900.0
 """Between attempts at something that keeps failing."""
 
 WINDOW_SLACK = timedelta(days=30)

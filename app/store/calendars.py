@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, func, update
+from sqlalchemy import Connection, case, func, update
 
 from app.domain.calendars import RemoteCalendar, Series, Window
 from app.domain.connections import Status
@@ -47,11 +47,15 @@ class PostgresCalendars:
         return calendar_lists.merge(self._connection, connection_id, calendars, now)
 
     def request_sync(self, calendar_id: UUID, due_at: datetime) -> None:
-        """Raise the dirty counter and make the calendar due; one that is due sooner stays so."""
+        """Raise the dirty counter and make the calendar due; one that is due sooner stays so.
+
+        A calendar whose last run failed keeps its waiting time: a provider that asked for it is not hurried.
+        """
+        due = case((_S.failures > 0, _S.due_at), else_=func.least(_S.due_at, due_at))
         self._connection.execute(
             update(sync_states)
             .where(_S.calendar_id == calendar_id)
-            .values(requested=_S.requested + 1, due_at=func.least(_S.due_at, due_at))
+            .values(requested=_S.requested + 1, due_at=due)
         )
 
     def claim_due(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
