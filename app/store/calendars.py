@@ -53,9 +53,7 @@ class PostgresCalendars:
         """
         due = case((_S.failures > 0, _S.due_at), else_=func.least(_S.due_at, due_at))
         self._connection.execute(
-            update(sync_states)
-            .where(_S.calendar_id == calendar_id)
-            .values(requested=_S.requested + 1, due_at=due)
+            update(sync_states).where(_S.calendar_id == calendar_id).values(requested=_S.requested + 1, due_at=due)
         )
 
     def claim_due(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
