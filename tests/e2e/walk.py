@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request, Response, expect
 
@@ -162,6 +163,6 @@ class Desk:
 
 
 def tomorrow_at(hour: int, minute: int = 0) -> datetime:
-    """Return a local time tomorrow: on every agenda, in whatever zone."""
-    day = datetime.now().astimezone() + timedelta(days=1)
+    """Return a local time on the second day of an agenda in Central Europe, where most accounts of the tests are."""
+    day = datetime.now(ZoneInfo("Europe/Stockholm")) + timedelta(days=1)
     return day.replace(hour=hour, minute=minute, second=0, microsecond=0, tzinfo=None)
