@@ -52,6 +52,9 @@ LEASE_S = 120.0
 WAIT_S = 10.0
 """How long a reader waits for somebody else's refresh before it gives up."""
 
+WORK_VALIDITY_S = 30.0
+"""What our own work asks for: enough for a page, little enough for providers with tokens of a minute."""
+
 POLL_S = 0.05
 REJECTIONS_APART_S = 3.0
 """A token that a caller says was rejected is replaced only when it is at least this old."""
@@ -84,7 +87,9 @@ class AccessTokens:
     sleep: Callable[[float], None] = time.sleep
     owner: Callable[[], str] = lambda: f"{socket.gethostname()}:{os.getpid()}"
 
-    def get(self, connection_id: UUID, min_validity_s: float = 60, rejected_sha256: str | None = None) -> AccessToken:
+    def get(
+        self, connection_id: UUID, min_validity_s: float = WORK_VALIDITY_S, rejected_sha256: str | None = None
+    ) -> AccessToken:
         """Return a token that is valid for at least ``min_validity_s`` seconds and is not the rejected one.
 
         Raises ``UnknownConnection``, ``ReconnectRequired``, ``ProviderUnavailable``, ``ProviderThrottled``,

@@ -79,7 +79,7 @@ ERROR_PAGES: Mapping[str, ErrorWords] = {
     ),
     "consent_already_used": ErrorWords(
         "This step is already finished",
-        "The page was loaded twice. What you did the first time is in effect.",
+        "The page was loaded twice, or the step was called off before. Your connections show what is in effect.",
         "See your connections",
         _CONNECTIONS,
     ),
