@@ -5,25 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from app.ports import HandOut
 from app.store.engine import typed_faults
 from app.store.storable import storable_text
 
-_WRITE = text(
-    """
+_WRITE = """
     INSERT INTO hand_outs (id, service_id, connection_id, person_id, purpose, features, scopes, decision, reason,
                            token_fingerprint, at)
     SELECT id, service_id, connection_id, person_id, purpose, features, scopes, decision, reason,
            decode(token_fingerprint, 'hex'), at
-    FROM jsonb_to_recordset(CAST(:entries AS jsonb))
+    FROM jsonb_to_recordset(%(entries)s::jsonb)
          AS entry (id uuid, service_id uuid, connection_id uuid, person_id uuid, purpose text, features text[],
                    scopes text[], decision text, reason text, token_fingerprint text, at timestamptz)
     ON CONFLICT DO NOTHING
     """
-)
 """One parameter however many rows, so the statement is prepared once. Repeating it changes nothing."""
 
 ATTEMPTS = 2
@@ -36,7 +34,7 @@ def write_hand_outs(engine: Engine, entries: Sequence[HandOut]) -> None:
     for attempt in range(1, ATTEMPTS + 1):
         with typed_faults(), engine.connect() as connection:
             try:
-                connection.execute(_WRITE, parameters)
+                connection.exec_driver_sql(_WRITE, parameters)
             except DBAPIError:
                 if attempt == ATTEMPTS or not connection.invalidated:
                     raise

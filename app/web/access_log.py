@@ -9,8 +9,8 @@ from flask import g, request
 from werkzeug.wrappers import Response
 
 _log = structlog.get_logger("latchkey.web")
-_QUIET = ("/static/<name>", "/healthz", "/readyz", "/live")
-"""Ends of routes asked for every few seconds: worth a line only when something is wrong."""
+_QUIET = ("/static/<name>", "/healthz", "/readyz", "/live", "/oauth2/token")
+"""Ends of routes asked for all the time, worth a line only when something is wrong. Hand-outs have their own rows."""
 
 
 def start_clock() -> None:

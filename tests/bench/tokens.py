@@ -158,8 +158,8 @@ def _load(port: int, connections: int, seconds: int, script: Path) -> Reading:
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     return Reading(
         float(_found(r"Requests/sec:\s+([\d.]+)", text)),
-        _milliseconds(_found(r"50%\s+(\S+)", text)),
-        _milliseconds(_found(r"99%\s+(\S+)", text)),
+        _milliseconds(_found(r"\n\s+50%\s+(\S+)", text)),
+        _milliseconds(_found(r"\n\s+99%\s+(\S+)", text)),
         int(failed.group(1)) if failed else 0,
     )
 
