@@ -105,13 +105,13 @@ def _build(settings: ProviderSettings, parts: _Parts) -> Provider:
 def _google(settings: ProviderSettings, parts: _Parts) -> Provider:
     if not settings.client_secret:
         raise _Fault("client_secret is missing")
-    calendars = GoogleCalendars(parts.http)
+    calendars = GoogleCalendars(parts.http, parts.clock)
     return GoogleProvider(settings, settings.client_secret, parts.http, parts.validator, calendars)
 
 
 def _microsoft(settings: ProviderSettings, parts: _Parts) -> Provider:
     credential = _microsoft_credential(settings)
-    calendars = MicrosoftCalendars(parts.http)
+    calendars = MicrosoftCalendars(parts.http, parts.clock)
     return MicrosoftProvider(settings, credential, parts.http, parts.validator, calendars, parts.clock)
 
 

@@ -246,7 +246,8 @@ def test_a_redirect_is_returned_and_nothing_is_sent_on():
 
         def redirect(connection: socket.socket, stopped: threading.Event) -> None:
             read_request(connection)
-            to = f"Location: http://127.0.0.1:{elsewhere.port}/token\r\n"
+            # This server serves one request a connection, and says so: the second must not meet a closed one.
+            to = f"Location: http://127.0.0.1:{elsewhere.port}/token\r\nConnection: close\r\n"
             connection.sendall(answer(b"", status="307 Temporary Redirect", headers=to))
 
         with hostile(redirect) as server, client_of(server) as client:
