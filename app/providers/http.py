@@ -176,6 +176,10 @@ class OutboundClient:
     def _prepare(self, method: str, address: str, options: RequestOptions) -> requests.PreparedRequest:
         encoding = "identity" if options.get("accept_encoding_identity") else "gzip"
         headers = {"User-Agent": self._user_agent, "Accept": "application/json", "Accept-Encoding": encoding}
+        if options.get("form") is not None:
+            # Token and revocation calls leave no idle connection behind: one that the server closes just as the
+            # next call begins would make that call ambiguous, and a refresh token may be used once only.
+            headers["Connection"] = "close"
         return requests.Request(
             method,
             address,
