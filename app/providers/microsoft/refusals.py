@@ -46,11 +46,6 @@ _BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
 """Everything else, redirects included, is no usable answer."""
 
 
-def code_of(reply: Reply) -> str:
-    """Return the code of a refusal, or ``http_<status>`` when it gives none."""
-    return _codes(reply)[0]
-
-
 def refusal(reply: Reply, scope: str) -> LatchkeyError:
     """Return the error for an answer that is not 2xx; ``scope`` is what the call needs.
 
