@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -207,10 +208,20 @@ def check_surroundings(config: LoadedConfig) -> None:
         configured_providers(config)
     except ConfigurationError as error:
         faults.extend(error.faults)
+    faults.extend(_state_faults(env.state_dir))
     if not broker_check(env.redis_url)():
         faults.append("REDIS_URL: no Redis answers there")
     if faults:
         raise ConfigurationError(faults)
+
+
+def _state_faults(directory: Path) -> list[str]:
+    """Return what is wrong with the directory that must take what the database cannot."""
+    try:
+        with tempfile.TemporaryFile(dir=directory):
+            return []
+    except OSError as error:
+        return [f"LATCHKEY_STATE_DIR {directory}: {error.strerror}"]
 
 
 def _database_faults(store: PostgresStore, database_url: str, sealer: Sealer) -> list[str]:

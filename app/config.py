@@ -110,6 +110,8 @@ class Config(BaseSettings):
     redis_url: str = Field(validation_alias="REDIS_URL")
     keyring_file: Path
     providers_file: Path
+    state_dir: Path
+    """On a disk that outlives the process: hand-outs on their way to the database, and answers it could not take."""
     sync_past_days: int = Field(default=31, ge=0, le=36_500)
     sync_future_days: int = Field(default=396, ge=1, le=36_500)
     poll_interval_s: int = Field(default=300, ge=1)

@@ -133,6 +133,7 @@ def _our_settings(data_dir: Path, addresses: Addresses) -> dict[str, str]:
         "PORT": str(addresses.port),
         "LATCHKEY_PUBLIC_URL": addresses.public_url,
         "LATCHKEY_KEYRING_FILE": os.environ.get("LATCHKEY_KEYRING_FILE") or str(ensure_keyring(data_dir)),
+        "LATCHKEY_STATE_DIR": os.environ.get("LATCHKEY_STATE_DIR") or str(make_private(data_dir / "state")),
     }
     if addresses.sandbox_url is not None:
         demo = write_demo_configuration(data_dir, addresses.public_url, addresses.sandbox_url)

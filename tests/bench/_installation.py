@@ -47,6 +47,7 @@ def installation(public_url: str, sandbox_url: str, **settings: str) -> Iterator
                 "REDIS_URL": redis.url,
                 "LATCHKEY_KEYRING_FILE": str(keyring),
                 "LATCHKEY_PROVIDERS_FILE": str(providers),
+                "LATCHKEY_STATE_DIR": str(directory),
                 **settings,
             }
             yield Installation(environment, directory)

@@ -189,7 +189,13 @@ def write_files(directory: Path, client_secret: str, sandbox_url: str) -> dict[s
     keyring.write_text(json.dumps({"primary": "k1", "keys": {"k1": key}}))
     providers.touch(mode=0o600)
     providers.write_text(providers_file(client_secret, sandbox_url))
-    return {"LATCHKEY_KEYRING_FILE": str(keyring), "LATCHKEY_PROVIDERS_FILE": str(providers)}
+    state = directory / "state"
+    state.mkdir(mode=0o700)
+    return {
+        "LATCHKEY_KEYRING_FILE": str(keyring),
+        "LATCHKEY_PROVIDERS_FILE": str(providers),
+        "LATCHKEY_STATE_DIR": str(state),
+    }
 
 
 def plain(database_url: str) -> str:

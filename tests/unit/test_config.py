@@ -27,6 +27,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "REDIS_URL": "redis://localhost/0",
         "LATCHKEY_KEYRING_FILE": str(tmp_path / "keyring.json"),
         "LATCHKEY_PROVIDERS_FILE": str(path),
+        "LATCHKEY_STATE_DIR": str(tmp_path),
     }.items():
         monkeypatch.setenv(name, value)
     return path
