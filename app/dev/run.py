@@ -13,7 +13,7 @@ from app.dev.demo import demo_lines, demo_service_secret, sandbox_client_argumen
 from app.dev.options import SANDBOX_PORT, WEB_PORT, RunOptions, parse_migrate, parse_run
 from app.dev.output import Console
 from app.dev.ports import PortTakenError, choose_port
-from app.dev.private_paths import UnsafeDirectoryError
+from app.dev.private_paths import UnsafeDirectoryError, make_private
 from app.dev.procfile import ProcfileError, read_procfile
 from app.dev.server_process import EmbeddedServerError
 from app.dev.servers import database_url, redis_url

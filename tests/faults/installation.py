@@ -190,7 +190,7 @@ def write_files(directory: Path, client_secret: str, sandbox_url: str) -> dict[s
     providers.touch(mode=0o600)
     providers.write_text(providers_file(client_secret, sandbox_url))
     state = directory / "state"
-    state.mkdir(mode=0o700)
+    state.mkdir(mode=0o700, exist_ok=True)
     return {
         "LATCHKEY_KEYRING_FILE": str(keyring),
         "LATCHKEY_PROVIDERS_FILE": str(providers),
