@@ -286,6 +286,31 @@ class FakeNotifications(Answering):
 
 
 @dataclass
+class OpenGate:
+    """Lets every call pass, or refuses with ``refusal``; remembers what it was told."""
+
+    refusal: LatchkeyError | None = None
+    paused: tuple[str, ...] = ()
+    admitted: list[tuple[str, UUID]] = field(default_factory=list)
+    noted: list[tuple[str, UUID, LatchkeyError | None]] = field(default_factory=list)
+    withdrawn: list[tuple[str, UUID]] = field(default_factory=list)
+
+    def admit(self, provider: str, connection_id: UUID) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.admitted.append((provider, connection_id))
+
+    def note(self, provider: str, connection_id: UUID, error: LatchkeyError | None) -> None:
+        self.noted.append((provider, connection_id, error))
+
+    def withdraw(self, provider: str, connection_id: UUID) -> None:
+        self.withdrawn.append((provider, connection_id))
+
+    def open_providers(self) -> tuple[str, ...]:
+        return self.paused
+
+
+@dataclass
 class FakeHealth(Answering):
     faults: tuple[str, ...] = ()
     slow: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from app.domain.errors import (
+    BreakerOpen,
     CipherError,
     ConfigurationError,
     InvalidGrant,
@@ -45,6 +46,8 @@ TABLE: tuple[tuple[type[LatchkeyError], Outcome], ...] = (
     (UnknownProvider, Outcome.ALARM),
     (ReconnectRequired, Outcome.STOP),
     (ScopesMissing, Outcome.STOP),
+    # The alarm is raised once, when the breaker opens; every row it holds back after that is no news.
+    (BreakerOpen, Outcome.LATER),
     (ProviderRejected, Outcome.ALARM),
     (InvalidGrant, Outcome.LATER),
     (ProviderError, Outcome.LATER),

@@ -5,13 +5,14 @@
     LatchkeyError
      ├─ ConfigurationError
      ├─ UnknownConnection  UnknownProvider  UnknownCalendar
-     ├─ InvalidClient  NotAllowed
+     ├─ InvalidClient  ClientFrozen  NotAllowed
+     ├─ SignedTokenInvalid  SubjectTokenInvalid  UnknownPerson  KeysUnavailable
      ├─ AuthorizationError
      │   ├─ StateMismatch  ConsentExpired  ConsentAlreadyUsed  ConsentDenied
      │   ├─ AdminApprovalRequired  AccountMismatch  IDTokenInvalid  NoOfflineAccess
      ├─ ScopesMissing  ReconnectRequired
      ├─ ProviderError
-     │   ├─ ProviderUnavailable  ProviderThrottled  ProviderRejected
+     │   ├─ ProviderUnavailable  ProviderThrottled  (BreakerOpen)  ProviderRejected
      │   ├─ InvalidGrant  AccessTokenRejected
      │   └─ CursorExpired  CalendarGone  PushNotSupported
      ├─ RefreshInProgress  ValidityUnattainable
@@ -71,6 +72,36 @@ class InvalidClient(LatchkeyError):
     """A service could not be authenticated (RFC 6749 section 5.2)."""
 
     code = "invalid_client"
+
+
+class ClientFrozen(LatchkeyError):
+    """The service proved who it is, but operators have frozen it: nothing is given to it until they say so."""
+
+    code = "client_frozen"
+
+
+class SignedTokenInvalid(LatchkeyError):
+    """A signed token failed a check; ``detail`` names the check. Services turn it into what the caller may know."""
+
+    code = "signed_token_invalid"
+
+
+class SubjectTokenInvalid(LatchkeyError):
+    """The subject of an exchange cannot be believed (RFC 8693 section 2.2.2); ``detail`` names the check."""
+
+    code = "subject_token_invalid"
+
+
+class UnknownPerson(LatchkeyError):
+    """A genuine user token names somebody who never signed in here: they have to connect first."""
+
+    code = "unknown_person"
+
+
+class KeysUnavailable(LatchkeyError):
+    """The published keys a signature must be checked with cannot be had at the moment."""
+
+    code = "keys_unavailable"
 
 
 class NotAllowed(LatchkeyError):
@@ -176,6 +207,12 @@ class ProviderThrottled(ProviderError):
         """Keep ``retry_after_s``, the provider's wish in seconds; null when it gave none."""
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+
+
+class BreakerOpen(ProviderThrottled):
+    """We do not ask the provider application for now; ``detail`` names the trouble, a value of ``breaker.Cause``."""
+
+    code = "breaker_open"
 
 
 class ProviderRejected(ProviderError):

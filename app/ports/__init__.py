@@ -15,6 +15,7 @@ from app.ports.calendars import (
 )
 from app.ports.connections import ConnectionStore, Lease, NewGeneration, StoredTokens, TokenStore
 from app.ports.crypto import DataKey, SealContext, Sealer
+from app.ports.gate import ProviderGate
 from app.ports.identities import AuditStore, AuthorizationStore, HandOut, PeopleStore, ServiceStore
 from app.ports.providers import AuthorizationStart, CalendarProvider, Provider, Providers, Revocation
 from app.ports.surroundings import Clock, Nudge, Spread
@@ -40,6 +41,7 @@ __all__ = [
     "Nudge",
     "PeopleStore",
     "Provider",
+    "ProviderGate",
     "Providers",
     "Revocation",
     "SealContext",

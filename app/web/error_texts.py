@@ -137,6 +137,12 @@ ERROR_PAGES: Mapping[str, ErrorWords] = {
         "See your connections",
         _CONNECTIONS,
     ),
+    "breaker_open": ErrorWords(
+        "The provider is having trouble",
+        "We stopped asking it for a while and go on by ourselves. Nothing was disconnected.",
+        "See your connections",
+        _CONNECTIONS,
+    ),
     "provider_rejected": ErrorWords(
         "The provider refuses this installation",
         "Its registration there needs attention from the operator. Please pass on the support code below.",

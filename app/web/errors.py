@@ -87,6 +87,19 @@ OUTCOMES: Mapping[type[LatchkeyError], Outcome] = {
     domain.UnknownProvider: Outcome(404, 400, ErrorCode.INVALID_TARGET, _TARGET),
     domain.UnknownCalendar: Outcome(404, 400, ErrorCode.INVALID_TARGET, _TARGET),
     domain.InvalidClient: Outcome(401, 401, ErrorCode.INVALID_CLIENT, "client authentication failed"),
+    domain.ClientFrozen: Outcome(
+        403, 400, ErrorCode.UNAUTHORIZED_CLIENT, "operators have frozen this client", "client_frozen"
+    ),
+    domain.SignedTokenInvalid: Outcome(400, 400, ErrorCode.INVALID_REQUEST, "a token is not valid"),
+    domain.SubjectTokenInvalid: Outcome(
+        400, 400, ErrorCode.INVALID_REQUEST, "the subject token is not valid", "subject_token_invalid"
+    ),
+    domain.UnknownPerson: Outcome(
+        404, 400, ErrorCode.INTERACTION_REQUIRED, "the person has never connected", "never_connected"
+    ),
+    domain.KeysUnavailable: Outcome(
+        503, 503, ErrorCode.TEMPORARILY_UNAVAILABLE, "the keys to verify with cannot be had", "keys_unavailable", 5
+    ),
     domain.NotAllowed: Outcome(403, 400, ErrorCode.UNAUTHORIZED_CLIENT, "policy does not allow this request", "policy"),
     domain.AuthorizationError: Outcome(400, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
     domain.StateMismatch: Outcome(403, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
@@ -111,6 +124,9 @@ OUTCOMES: Mapping[type[LatchkeyError], Outcome] = {
     ),
     domain.ProviderThrottled: Outcome(
         503, 503, ErrorCode.TEMPORARILY_UNAVAILABLE, "the provider asks to slow down", "provider_throttled", 5
+    ),
+    domain.BreakerOpen: Outcome(
+        503, 503, ErrorCode.TEMPORARILY_UNAVAILABLE, "calls to the provider are paused", "breaker_open", 5
     ),
     domain.ProviderRejected: Outcome(
         502,
