@@ -77,10 +77,23 @@ class Connection:
     created_at: datetime
     calendars_listed_at: datetime | None
     """When the calendar list was last read; null before the first time."""
+    paused_until: datetime | None = None
+    """Until when the person lets nothing be handed out; null, or past, when not paused."""
+    completion_due_at: datetime | None = None
+    """Until when the host of a connect link may confirm it, with no hand-outs before; null: nothing to confirm."""
 
     def features(self) -> frozenset[Feature]:
         """Return what the provider granted, in the product's words."""
         return granted_features(self.kind, self.granted_scopes)
+
+    def still_serves(self, now: datetime) -> bool:
+        """Return whether the access token at hand may be given out.
+
+        A lost rotation took the refresh token only: the access token is good until its end.
+        """
+        if self.status is Status.NEEDS_RECONNECT and self.reason is Reason.ROTATION_LOST:
+            return self.access_expires_at is not None and self.access_expires_at > now
+        return self.status is Status.ACTIVE
 
     def declined(self) -> tuple[Feature, ...]:
         """Return the features that were asked for and not granted."""

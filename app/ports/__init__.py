@@ -13,44 +13,92 @@ from app.ports.calendars import (
     ChannelStore,
     SyncRun,
 )
-from app.ports.connections import ConnectionStore, Lease, NewGeneration, StoredTokens, TokenStore
+from app.ports.connect_links import ConnectLinkStore
+from app.ports.connections import (
+    AttemptStore,
+    ConnectionStore,
+    Lease,
+    NewGeneration,
+    OpenAttempt,
+    StoredTokens,
+    TokenStore,
+)
+from app.ports.credentials import (
+    JWK,
+    CredentialStore,
+    RegisteredKey,
+    ServiceKeys,
+    ServiceOverview,
+    SigningKeyRow,
+    SigningKeyState,
+    SigningKeyStore,
+    TokenReader,
+    TokenSigner,
+    TrustedIssuer,
+    TrustedIssuers,
+    Workload,
+)
 from app.ports.crypto import DataKey, SealContext, Sealer
 from app.ports.gate import ProviderGate
 from app.ports.identities import AuditStore, AuthorizationStore, HandOut, PeopleStore, ServiceStore
+from app.ports.policies import Block, Chunk, PolicyStore, Standing
 from app.ports.providers import AuthorizationStart, CalendarProvider, Provider, Providers, Revocation
 from app.ports.surroundings import Clock, Nudge, Spread
 from app.ports.transaction import Store, Transaction
+from app.ports.watching import Escrow, Presence
 
 __all__ = [
+    "JWK",
     "AgendaItem",
     "AppliedChanges",
+    "AttemptStore",
     "AuditStore",
     "AuthorizationStart",
     "AuthorizationStore",
+    "Block",
     "CalendarProvider",
     "CalendarRow",
     "CalendarStore",
     "ChannelRow",
     "ChannelStore",
+    "Chunk",
     "Clock",
+    "ConnectLinkStore",
     "ConnectionStore",
+    "CredentialStore",
     "DataKey",
+    "Escrow",
     "HandOut",
     "Lease",
     "NewGeneration",
     "Nudge",
+    "OpenAttempt",
     "PeopleStore",
+    "PolicyStore",
+    "Presence",
     "Provider",
     "ProviderGate",
     "Providers",
+    "RegisteredKey",
     "Revocation",
     "SealContext",
     "Sealer",
+    "ServiceKeys",
+    "ServiceOverview",
     "ServiceStore",
+    "SigningKeyRow",
+    "SigningKeyState",
+    "SigningKeyStore",
     "Spread",
+    "Standing",
     "Store",
     "StoredTokens",
     "SyncRun",
+    "TokenReader",
+    "TokenSigner",
     "TokenStore",
     "Transaction",
+    "TrustedIssuer",
+    "TrustedIssuers",
+    "Workload",
 ]

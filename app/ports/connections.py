@@ -44,6 +44,8 @@ class Lease:
     """Fences the pointer: only the current epoch may move it."""
     generation: int
     """Number reserved for the answer."""
+    parent: int
+    """Generation whose refresh token is used: the answer descends from it."""
     tokens: StoredTokens
     """Read under the lease."""
 
@@ -67,6 +69,18 @@ class NewGeneration:
     access_expires_at: datetime
     refresh_due_at: datetime
     refresh_expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """A refresh attempt whose process is dead: nobody knows whether the provider got the call."""
+
+    attempt_id: UUID
+    connection_id: UUID
+    person_id: UUID
+    provider: str
+    epoch: int
+    access_expires_at: datetime | None
 
 
 class ConnectionStore(Protocol):
@@ -113,6 +127,9 @@ class ConnectionStore(Protocol):
     def mark_needs_reconnect(self, connection_id: UUID, generation: int, reason: Reason, now: datetime) -> bool:
         """End an active connection's good state if ``generation`` is still current; returns whether this did it."""
 
+    def pause(self, connection_id: UUID, until: datetime | None) -> None:
+        """Let nothing be handed out before ``until``; null ends a pause."""
+
     def due_calendar_list(self, connection_id: UUID, at: datetime) -> None:
         """Make reading the calendar list due."""
 
@@ -145,15 +162,30 @@ class TokenStore(Protocol):
         """
 
     def append(self, generation: NewGeneration) -> bool:
-        """Append a generation, always; move the pointer if its epoch is still current and say whether it was.
+        """Append a generation, always, with the end of its attempt; say whether the pointer moved to it.
 
-        A moved pointer clears failures and suspicion; a lease of the same epoch is released. Safe to repeat
-        when it is unknown whether the first time was committed. Only a disconnected connection gets nothing:
-        its data key is gone, so nothing sealed for it can ever be read.
+        It moves for the current epoch, and for a fenced writer whose parent still is current: then nobody else
+        has brought anything. A moved pointer clears failures and suspicion; a lease of the same epoch is
+        released. Safe to repeat when it is unknown whether the first time was committed. Only a disconnected
+        connection gets nothing: its data key is gone, so nothing sealed for it can ever be read.
         """
 
-    def close_attempt(self, lease: Lease, outcome: str, error_code: str | None, now: datetime) -> None:
-        """Write down how an attempt ended: ``stored``, ``refused``, ``failed`` or ``ambiguous``."""
+    def lease_again(
+        self, lease: Lease, attempt_id: UUID, lease_s: float, sibling: StoredTokens | None
+    ) -> Lease | None:
+        """Begin a further attempt under a lease still held, with the tokens of ``sibling`` or the same ones.
+
+        Null when the lease is not ours any more.
+        """
+
+    def sibling(self, lease: Lease) -> StoredTokens | None:
+        """Return the newest stored refresh token that never was current and was not refused yet; null without."""
+
+    def refuse(self, lease: Lease) -> None:
+        """Remember that the provider refused the refresh token of this attempt, if it is a sibling's."""
+
+    def put_off(self, connection_id: UUID, until: datetime) -> None:
+        """Let nobody claim the refresh before ``until``; callers who need a token are not held back."""
 
     def release(self, lease: Lease, *, next_attempt_at: datetime | None, failed: bool) -> None:
         """Give the lease back if the epoch is still ours; count a failure and hold back automatic refreshes."""
@@ -161,5 +193,33 @@ class TokenStore(Protocol):
     def suspect(self, lease: Lease, now: datetime) -> datetime:
         """Note an ``invalid_grant`` for the parent generation and return when the first one was."""
 
-    def claim_due(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
-        """Claim active connections whose refresh is due; nobody else gets them before ``hold_until``."""
+    def claim_due(
+        self, now: datetime, hold_until: datetime, limit: int, passing_over: Sequence[str] = ()
+    ) -> tuple[UUID, ...]:
+        """Claim active connections whose refresh is due; nobody else gets them before ``hold_until``.
+
+        Providers in ``passing_over`` are left alone.
+        """
+
+
+class AttemptStore(Protocol):
+    """Refresh attempts: each was written down before its call."""
+
+    def close(self, lease: Lease, outcome: str, error_code: str | None, now: datetime) -> None:
+        """Write down how an attempt ended: ``refused``, ``failed`` or ``ambiguous``."""
+
+    def lost(self, connection_id: UUID, parent: int) -> UUID | None:
+        """Return the latest attempt from ``parent`` whose answer never came; null when all were answered."""
+
+    def of_the_dead(self, silent_s: float, settled_s: float) -> tuple[OpenAttempt, ...]:
+        """Return open attempts whose process is dead; nobody else gets them before this transaction ends.
+
+        Dead is who holds no lock and was not heard of for ``silent_s`` seconds; nobody is while the database
+        server is up for less than ``settled_s`` seconds.
+        """
+
+    def take_over(self, attempt: OpenAttempt, again_at: datetime) -> bool:
+        """Close the attempt as ambiguous, free its lease, make the refresh due from ``again_at`` on.
+
+        Returns false when it has ended meanwhile.
+        """

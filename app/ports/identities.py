@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -10,7 +10,6 @@ from uuid import UUID
 
 from app.domain.authorizations import AuthorizationRequest
 from app.domain.connections import Identity
-from app.domain.features import Feature
 from app.domain.people import BrowserSession, Person, Service
 
 
@@ -22,6 +21,9 @@ class PeopleStore(Protocol):
 
     def get(self, person_id: UUID) -> Person | None:
         """Return one person."""
+
+    def known_as(self, issuer: str, subject: str) -> Person | None:
+        """Return who signs in with this (issuer, subject); null when nobody ever did. Writes nothing."""
 
     def set_time_zone(self, person_id: UUID, time_zone: str) -> None:
         """Store the zone a person wants times shown in; ``time_zone`` is a checked IANA name."""
@@ -53,30 +55,19 @@ class AuthorizationStore(Protocol):
 
 
 class ServiceStore(Protocol):
-    """Internal services, their credentials, short-lived tokens and policies."""
+    """Internal services."""
 
-    def add(self, service_id: UUID, name: str, secret_hash: bytes, expires_at: datetime, now: datetime) -> None:
-        """Store a service with its first secret; raises ``ValueError`` when the name is taken."""
+    def add(self, service_id: UUID, name: str, now: datetime) -> None:
+        """Store a service; raises ``ValueError`` when the name is taken."""
 
-    def add_secret(self, name: str, secret_hash: bytes, expires_at: datetime, now: datetime) -> Service | None:
-        """Add a secret and end all but the newest before it: at most two are live. Null for an unknown name."""
+    def by_id(self, service_id: UUID) -> Service | None:
+        """Return a service, frozen or not; null when unknown."""
 
-    def by_secret(self, name: str, secret_hash: bytes, now: datetime) -> Service | None:
-        """Return the enabled service with this name and a live secret of this hash."""
+    def by_name(self, name: str) -> Service | None:
+        """Return a service, frozen or not; null when unknown."""
 
-    def by_token(self, token_hash: bytes, now: datetime) -> Service | None:
-        """Return the service a live short-lived token belongs to."""
-
-    def add_token(self, token_hash: bytes, service_id: UUID, expires_at: datetime) -> None:
-        """Store a short-lived token by its hash."""
-
-    def allow(
-        self, policy_id: UUID, service_id: UUID, provider: str | None, features: Sequence[Feature], now: datetime
-    ) -> None:
-        """Add a policy: which features of which provider (null: any) a service may use."""
-
-    def allowed_features(self, service_id: UUID, provider: str, now: datetime) -> frozenset[Feature]:
-        """Return what policy lets the service use at the provider; empty means default deny."""
+    def set_enabled(self, service_id: UUID, *, is_enabled: bool) -> None:
+        """Freeze a service, or let it work again."""
 
 
 @dataclass(frozen=True, slots=True)

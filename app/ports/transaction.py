@@ -7,8 +7,11 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from app.ports.calendars import CalendarStore, ChannelStore
-from app.ports.connections import ConnectionStore, TokenStore
+from app.ports.connect_links import ConnectLinkStore
+from app.ports.connections import AttemptStore, ConnectionStore, TokenStore
+from app.ports.credentials import CredentialStore, SigningKeyStore
 from app.ports.identities import AuditStore, AuthorizationStore, HandOut, PeopleStore, ServiceStore
+from app.ports.policies import PolicyStore
 
 
 class Transaction(Protocol):
@@ -31,6 +34,10 @@ class Transaction(Protocol):
         """Return tokens and leases."""
 
     @property
+    def attempts(self) -> AttemptStore:
+        """Return refresh attempts."""
+
+    @property
     def calendars(self) -> CalendarStore:
         """Return calendars and events."""
 
@@ -41,6 +48,22 @@ class Transaction(Protocol):
     @property
     def services(self) -> ServiceStore:
         """Return internal services."""
+
+    @property
+    def policies(self) -> PolicyStore:
+        """Return policies and people's blocks."""
+
+    @property
+    def connect_links(self) -> ConnectLinkStore:
+        """Return connect links."""
+
+    @property
+    def credentials(self) -> CredentialStore:
+        """Return what services prove themselves with."""
+
+    @property
+    def signing_keys(self) -> SigningKeyStore:
+        """Return the keys that sign our own tokens."""
 
     @property
     def audit(self) -> AuditStore:

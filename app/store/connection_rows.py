@@ -32,6 +32,8 @@ CONNECTION_COLUMNS = tuple(
         "last_refreshed_at",
         "created_at",
         "calendars_listed_at",
+        "paused_until",
+        "completion_due_at",
     )
 )
 
@@ -58,4 +60,6 @@ def read_connection(row: Row[*tuple[Any, ...]]) -> Connection:
         last_refreshed_at=row.last_refreshed_at,
         created_at=row.created_at,
         calendars_listed_at=row.calendars_listed_at,
+        paused_until=row.paused_until,
+        completion_due_at=row.completion_due_at,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, insert, select, update
 from sqlalchemy import Connection as Database
 from sqlalchemy.dialects import postgresql
 
@@ -15,6 +15,7 @@ from app.domain.errors import StoreConflict
 from app.domain.features import Feature
 from app.store.claims import claim, is_past, select_due
 from app.store.connection_rows import CONNECTION_COLUMNS, read_connection
+from app.store.policies import concerns_connection
 from app.store.schema import (
     authorization_requests,
     calendars,
@@ -24,7 +25,6 @@ from app.store.schema import (
     refresh_attempts,
     token_generations,
 )
-from app.store.services import in_force
 
 _C = connections.c
 _CONNECTED = _C.status != Status.DISCONNECTED
@@ -65,11 +65,7 @@ class PostgresConnections:
 
     def visible_to(self, service_id: UUID, provider: str | None, now: datetime) -> tuple[Connection, ...]:
         """Return the connections a service has a policy for, that are not disconnected."""
-        policy = exists().where(
-            policies.c.service_id == service_id,
-            or_(policies.c.provider.is_(None), policies.c.provider == _C.provider),
-            in_force(now),
-        )
+        policy = exists().where(policies.c.service_id == service_id, concerns_connection(now))
         only = () if provider is None else (_C.provider == provider,)
         return self._read(policy, _CONNECTED, *only)
 
@@ -143,6 +139,10 @@ class PostgresConnections:
             ).rowcount
         )
 
+    def pause(self, connection_id: UUID, until: datetime | None) -> None:
+        """Let nothing be handed out before ``until``; null ends a pause."""
+        self._connection.execute(update(connections).where(_C.id == connection_id).values(paused_until=until))
+
     def due_calendar_list(self, connection_id: UUID, at: datetime) -> None:
         """Make reading the calendar list due, and free it from an old claim."""
         self._connection.execute(
@@ -196,6 +196,7 @@ class PostgresConnections:
                 calendars_listed_at=None,
                 calendar_list_due_at=None,
                 calendar_list_claimed_until=None,
+                completion_due_at=None,
                 **_FRESH_START,
             )
         )
@@ -218,4 +219,5 @@ def _state_after_consent(identity: Identity, features: Sequence[Feature], now: d
         "email": identity.email,
         "display_name": identity.name,
         "requested_features": list(features),
+        "completion_due_at": None,
     }

@@ -6,13 +6,18 @@ from functools import cached_property
 
 from sqlalchemy import Connection
 
+from app.store.attempts import PostgresAttempts
 from app.store.audit import PostgresAudit
 from app.store.authorizations import PostgresAuthorizations
 from app.store.calendars import PostgresCalendars
 from app.store.channels import PostgresChannels
+from app.store.connect_links import PostgresConnectLinks
 from app.store.connections import PostgresConnections
 from app.store.people import PostgresPeople
+from app.store.policies import PostgresPolicies
+from app.store.service_credentials import PostgresCredentials
 from app.store.services import PostgresServices
+from app.store.signing_keys import PostgresSigningKeys
 from app.store.tokens import PostgresTokens
 
 
@@ -44,6 +49,11 @@ class UnitOfWork:
         return PostgresTokens(self._connection)
 
     @cached_property
+    def attempts(self) -> PostgresAttempts:
+        """Return refresh attempts."""
+        return PostgresAttempts(self._connection)
+
+    @cached_property
     def calendars(self) -> PostgresCalendars:
         """Return calendars and events."""
         return PostgresCalendars(self._connection)
@@ -57,6 +67,26 @@ class UnitOfWork:
     def services(self) -> PostgresServices:
         """Return internal services."""
         return PostgresServices(self._connection)
+
+    @cached_property
+    def policies(self) -> PostgresPolicies:
+        """Return policies and people's blocks."""
+        return PostgresPolicies(self._connection)
+
+    @cached_property
+    def connect_links(self) -> PostgresConnectLinks:
+        """Return connect links."""
+        return PostgresConnectLinks(self._connection)
+
+    @cached_property
+    def credentials(self) -> PostgresCredentials:
+        """Return what services prove themselves with."""
+        return PostgresCredentials(self._connection)
+
+    @cached_property
+    def signing_keys(self) -> PostgresSigningKeys:
+        """Return the keys that sign our own tokens."""
+        return PostgresSigningKeys(self._connection)
 
     @cached_property
     def audit(self) -> PostgresAudit:

@@ -1,7 +1,16 @@
 """The tables, as the newest migration leaves them."""
 
+from app.store.schema.audit import audit_events, audit_log
 from app.store.schema.calendars import calendars, channels, events, occurrences, sync_states
-from app.store.schema.connections import connections, data_keys, refresh_attempts, token_generations
+from app.store.schema.connect_links import connect_links, service_return_uris
+from app.store.schema.connections import (
+    connections,
+    data_keys,
+    processes,
+    refresh_attempts,
+    token_generations,
+)
+from app.store.schema.credentials import service_keys, service_workloads, signing_keys, spent_statements
 from app.store.schema.identities import (
     authorization_requests,
     people,
@@ -9,36 +18,41 @@ from app.store.schema.identities import (
     sign_in_identities,
 )
 from app.store.schema.metadata import metadata
+from app.store.schema.policies import policies, policy_usage, service_blocks
 from app.store.schema.services import (
-    audit_events,
-    hand_outs,
     key_checks,
-    policies,
     service_secrets,
-    service_tokens,
     services,
 )
 
 __all__ = [
     "audit_events",
+    "audit_log",
     "authorization_requests",
     "calendars",
     "channels",
+    "connect_links",
     "connections",
     "data_keys",
     "events",
-    "hand_outs",
     "key_checks",
     "metadata",
     "occurrences",
     "people",
     "policies",
+    "policy_usage",
+    "processes",
     "refresh_attempts",
+    "service_blocks",
+    "service_keys",
+    "service_return_uris",
     "service_secrets",
-    "service_tokens",
+    "service_workloads",
     "services",
     "sessions",
     "sign_in_identities",
+    "signing_keys",
+    "spent_statements",
     "sync_states",
     "token_generations",
 ]

@@ -57,9 +57,13 @@ connections = Table(
     Column("next_attempt_at", MOMENT),
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("suspected_since", MOMENT),
+    # The person's own pause: nothing is handed out before; null when not paused.
+    Column("paused_until", MOMENT),
     Column("calendars_listed_at", MOMENT),
     Column("calendar_list_due_at", MOMENT),
     Column("calendar_list_claimed_until", MOMENT),
+    # Until when the host of a connect link may confirm it: no hand-outs before. Null: nothing to confirm.
+    Column("completion_due_at", MOMENT),
     UniqueConstraint("person_id", "provider", "issuer", "subject"),
     one_of("kind", ("google", "microsoft", "oidc"), "kind"),
     one_of("status", Status, "status"),
@@ -68,6 +72,7 @@ connections = Table(
     CheckConstraint("generation <= last_generation", name="generation_reserved"),
     Index(None, "refresh_due_at", postgresql_where=_ACTIVE),
     Index(None, "calendar_list_due_at", postgresql_where=_ACTIVE),
+    Index(None, "completion_due_at", postgresql_where=text("completion_due_at IS NOT NULL")),
 )
 
 data_keys = Table(
@@ -97,6 +102,8 @@ token_generations = Table(
     Column("refresh_due_at", MOMENT, nullable=False),
     Column("refresh_expires_at", MOMENT),
     Column("stored_at", MOMENT, nullable=False, server_default=text("clock_timestamp()")),
+    # When the provider refused this refresh token although it never was current; nobody asks with it again.
+    Column("refused_at", MOMENT),
     PrimaryKeyConstraint("connection_id", "generation"),
     one_of("origin", ("consent", "refresh"), "origin"),
     CheckConstraint("generation > 0 AND parent < generation", name="generation"),
@@ -119,4 +126,16 @@ refresh_attempts = Table(
     UniqueConstraint("connection_id", "epoch"),
     one_of("outcome", ("stored", "refused", "failed", "ambiguous"), "outcome"),
     CheckConstraint("(outcome IS NULL) = (finished_at IS NULL)", name="finished"),
+    # The watch looks at these every half second.
+    Index(None, "owner", postgresql_where=text("outcome IS NULL")),
+)
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    # Key of the advisory lock the process holds while it lives.
+    Column("lock_key", BigInteger, nullable=False),
+    Column("started_at", MOMENT, nullable=False, server_default=text("clock_timestamp()")),
+    Column("heartbeat_at", MOMENT, nullable=False, server_default=text("clock_timestamp()")),
 )
