@@ -41,3 +41,5 @@ class Service:
 
     id: UUID
     name: str
+    is_enabled: bool = True
+    """False: frozen by operators; it can prove who it is and gets nothing."""

@@ -61,6 +61,17 @@ class PostgresPeople:
         row = self._connection.execute(select(*_PERSON).where(people.c.id == person_id)).first()
         return None if row is None else _person(row)
 
+    def known_as(self, issuer: str, subject: str) -> Person | None:
+        """Return who signs in with this (issuer, subject); null when nobody ever did. Writes nothing."""
+        row = self._connection.execute(
+            select(*_PERSON).where(
+                people.c.id == sign_in_identities.c.person_id,
+                sign_in_identities.c.issuer == issuer,
+                sign_in_identities.c.subject == subject,
+            )
+        ).first()
+        return None if row is None else _person(row)
+
     def set_time_zone(self, person_id: UUID, time_zone: str) -> None:
         """Store the zone a person wants times shown in."""
         self._connection.execute(update(people).where(people.c.id == person_id).values(time_zone=time_zone))
