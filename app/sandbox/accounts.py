@@ -78,7 +78,7 @@ class Accounts:
 
     def __init__(self, accounts: Iterable[Account], tenants: Iterable[Tenant]) -> None:
         """Index the given accounts and tenants."""
-        self._by_key = {(a.provider, a.key): a for a in accounts}
+        self._by_key: dict[tuple[str, str], Account] = {(a.provider, a.key): a for a in accounts}
         self.tenants = {t.tid: t for t in tenants}
 
     def all(self, provider: str | None = None) -> list[Account]:
@@ -90,10 +90,14 @@ class Accounts:
 
         Raises UnknownAccountError.
         """
-        account = next((a for a in self.all(provider) if a.key == key), None)
+        account = self._by_key.get((provider, key))
         if account is None:
             raise UnknownAccountError(f"{provider}/{key}")
         return account
+
+    def add(self, accounts: Iterable[Account]) -> None:
+        """Let further people have accounts."""
+        self._by_key |= {(a.provider, a.key): a for a in accounts}
 
     def by_email(self, provider: str, email: str) -> Account | None:
         """Return the account with that address, ignoring case, or None."""

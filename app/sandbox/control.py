@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from app.sandbox.accounts import UnknownAccountError
 from app.sandbox.authorization import Callback, CallbackFault, PageFault
 from app.sandbox.consent import approve
+from app.sandbox.crowd import ledger_of, settle_crowd
 from app.sandbox.fault_plan import Fault
 from app.sandbox.grants import Grant
 from app.sandbox.keys import RINGS
@@ -131,6 +132,32 @@ def show_log() -> Response:
     log = current_sandbox().request_log
     entries = [entry.__dict__ | {"at": entry.at.isoformat()} for entry in log.entries()]
     return jsonify({"counts": log.counts(), "requests": entries})
+
+
+@blueprint.get("/ledger")
+def show_ledger() -> Response:
+    """Show every token call, and every token ever issued by digest with its account."""
+    return jsonify(ledger_of(current_sandbox()))
+
+
+@blueprint.post("/crowd")
+def seed_crowd() -> ResponseReturnValue:
+    """Let `count` new people at `provider` have granted `scopes` to its client.
+
+    Answers their subjects and tokens, with access tokens that live `lifetime_s` seconds.
+    """
+    body = _body()
+    try:
+        crowd = settle_crowd(
+            current_sandbox(),
+            str(body["provider"]),
+            [str(scope) for scope in body["scopes"]],
+            count=int(body["count"]),
+            lifetime_s=int(body["lifetime_s"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        return _bad(str(error))
+    return jsonify([member.__dict__ for member in crowd])
 
 
 @blueprint.delete("/log")

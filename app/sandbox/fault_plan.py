@@ -44,6 +44,8 @@ class FaultKind(StrEnum):
     """Answer with `status`, a body of kind `body`, and Retry-After when given; the work is not done."""
     HANG = "hang"
     """Wait `seconds`, then do the work and answer."""
+    HOLD = "hold"
+    """Do the work, wait `seconds`, then answer."""
     DRIP = "drip"
     """Do the work; send the answer byte by byte over `seconds`."""
     TRUNCATE = "truncate"

@@ -6,6 +6,7 @@ messages ask `state.faults.take("push.google", account_key)` themselves.
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec
 
@@ -14,7 +15,9 @@ from flask.typing import ResponseReturnValue
 
 from app.sandbox.fault_answers import scripted_answer
 from app.sandbox.fault_plan import Fault, FaultKind
-from app.sandbox.state import current_sandbox
+from app.sandbox.grants import digest_of
+from app.sandbox.state import Sandbox, current_sandbox
+from app.sandbox.token_ledger import TokenCall
 from app.sandbox.tokens import subject_of_request
 
 __all__ = ["Fault", "FaultKind", "dropped", "with_faults"]
@@ -23,7 +26,7 @@ P = ParamSpec("P")
 View = Callable[P, ResponseReturnValue]
 
 GARBAGE = b'<!-- \x00\xff upstream connect error -->{"unfinished": '
-AFTER_WORK = {FaultKind.DRIP, FaultKind.TRUNCATE, FaultKind.GARBAGE, FaultKind.LOSE_ANSWER}
+AFTER_WORK = {FaultKind.HOLD, FaultKind.DRIP, FaultKind.TRUNCATE, FaultKind.GARBAGE, FaultKind.LOSE_ANSWER}
 
 
 def with_faults(operation: str) -> Callable[[View[P]], View[P]]:
@@ -35,14 +38,40 @@ def with_faults(operation: str) -> Callable[[View[P]], View[P]]:
             state = current_sandbox()
             account, family = subject_of_request(state, request)
             g.operation, g.account = operation, account
-            with state.request_log.in_flight(operation, family or account):
+            with state.request_log.in_flight(operation, family or account), _written_down(state, operation, family):
                 fault = state.faults.take(operation, account)
                 g.fault = fault
-                return _meet(fault, operation, lambda: view(*args, **kwargs))
+                answer = make_response(_meet(fault, operation, lambda: view(*args, **kwargs)))
+                return _ended_with(state, answer)
 
         return faulty
 
     return decorate
+
+
+@contextmanager
+def _written_down(state: Sandbox, operation: str, family: str | None) -> Iterator[None]:
+    """Enter a token call into the ledger; a view that raises has no answer whose end could be waited for."""
+    if not operation.endswith(".token"):
+        yield
+        return
+    sent = request.form.get("refresh_token")
+    call = state.token_ledger.begin(operation, g.account, family, digest_of(sent) if sent else None)
+    g.token_call = call
+    try:
+        yield
+    except BaseException:
+        state.token_ledger.end(call, 500)
+        raise
+
+
+def _ended_with(state: Sandbox, answer: Response) -> Response:
+    """Close the ledger's entry of this token call when the last byte is out, which may be long after the view."""
+    call: TokenCall | None = g.get("token_call")
+    if call is not None:
+        status = 0 if g.get("is_dropped") else answer.status_code
+        answer.call_on_close(lambda: state.token_ledger.end(call, status))
+    return answer
 
 
 def _meet(fault: Fault | None, operation: str, work: Callable[[], ResponseReturnValue]) -> ResponseReturnValue:
@@ -63,6 +92,9 @@ def _spoilt(fault: Fault, answer: Response) -> Response:
     body = answer.get_data()
     if fault.kind is FaultKind.LOSE_ANSWER:
         return dropped()
+    if fault.kind is FaultKind.HOLD:
+        time.sleep(fault.seconds)
+        return answer
     if fault.kind is FaultKind.GARBAGE:
         return Response(GARBAGE, 200, {"Content-Type": "text/html"})
     if fault.kind is FaultKind.TRUNCATE:

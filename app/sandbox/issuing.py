@@ -7,9 +7,11 @@ from enum import StrEnum
 
 from app.sandbox.grants import AccessToken, Grant, RefreshState, RefreshToken, digest_of
 from app.sandbox.state import Sandbox
+from app.sandbox.token_ledger import note_issued
 
 ACCESS_TOKEN_BYTES = 96
 REFRESH_TOKEN_BYTES = 64
+FORGET_EVERY = 256
 
 
 class RefreshProblem(StrEnum):
@@ -50,6 +52,7 @@ def issue_access(state: Sandbox, grant: Grant, scopes: set[str], *, prefix: str,
     text = prefix + secrets.token_urlsafe(ACCESS_TOKEN_BYTES)
     token = AccessToken(digest_of(text), grant.grant_id, set(scopes), now, now + timedelta(seconds=lifetime_s))
     state.grants.access_tokens[token.digest] = token
+    note_issued(access=token.digest)
     _forget_dead(state)
     return text
 
@@ -69,6 +72,7 @@ def issue_refresh(
         last_used_at=now,
         covers_whole_grant=covers_whole_grant,
     )
+    note_issued(refresh=digest_of(text), family=family)
     return text
 
 
@@ -125,7 +129,10 @@ def _old_one_works(state: Sandbox, grant: Grant, token: RefreshToken) -> bool:
 
 def _forget_dead(state: Sandbox) -> None:
     # A day after its end an access token is told from an unknown one by nobody; keeping them all would grow for ever.
-    horizon = state.clock.now() - timedelta(days=1)
     tokens = state.grants.access_tokens
+    # Looking at all of them for each new one would make a crowd's tokens dear.
+    if len(tokens) % FORGET_EVERY:
+        return
+    horizon = state.clock.now() - timedelta(days=1)
     for digest in [d for d, t in tokens.items() if t.expires_at < horizon]:
         del tokens[digest]
