@@ -5,7 +5,8 @@
     LatchkeyError
      ├─ ConfigurationError
      ├─ UnknownConnection  UnknownProvider  UnknownCalendar
-     ├─ InvalidClient  ClientFrozen  NotAllowed
+     ├─ InvalidClient  ClientFrozen  NotAllowed  ScopeNotAllowed  ScopeNotGranted  RateLimited
+     ├─ ServiceBlocked  ConnectionPaused  NeverConnected  AccountAmbiguous
      ├─ SignedTokenInvalid  SubjectTokenInvalid  UnknownPerson  KeysUnavailable
      ├─ AuthorizationError
      │   ├─ StateMismatch  ConsentExpired  ConsentAlreadyUsed  ConsentDenied
@@ -28,6 +29,8 @@ Messages carry codes only; never a body, a header, a token or an authorization c
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
 
 
 class LatchkeyError(Exception):
@@ -110,6 +113,78 @@ class NotAllowed(LatchkeyError):
     """Policy says no; ``detail`` names the rule, not the data."""
 
     code = "not_allowed"
+
+    def __init__(self, detail: str = "", *, policy_id: UUID | None = None) -> None:
+        """Keep ``policy_id``, the one policy that came closest; null when there are several or none."""
+        super().__init__(detail)
+        self.policy_id = policy_id
+
+
+class ScopeNotAllowed(LatchkeyError):
+    """A scope was asked for by name that policy does not allow (RFC 6749 section 5.2, ``invalid_scope``)."""
+
+    code = "scope_not_allowed"
+
+
+class ScopeNotGranted(LatchkeyError):
+    """A scope was asked for by name that policy allows and the person has not granted: ``missing``."""
+
+    code = "scope_not_granted"
+
+    def __init__(self, missing: Iterable[str]) -> None:
+        """Keep the missing scopes, sorted."""
+        self.missing = tuple(sorted(missing))
+        super().__init__(" ".join(self.missing))
+
+
+class ServiceBlocked(LatchkeyError):
+    """The person has switched this service off, until ``until``; null until they lift it."""
+
+    code = "service_blocked"
+
+    def __init__(self, until: datetime | None) -> None:
+        """Keep until when."""
+        super().__init__()
+        self.until = until
+
+
+class ConnectionPaused(LatchkeyError):
+    """The person lets nothing be handed out from this connection before ``until``."""
+
+    code = "connection_paused"
+
+    def __init__(self, until: datetime) -> None:
+        """Keep until when."""
+        super().__init__()
+        self.until = until
+
+
+class NeverConnected(LatchkeyError):
+    """The person has no connection that fits, and the service may know that; ``provider`` null: several would do."""
+
+    code = "never_connected"
+
+    def __init__(self, provider: str | None) -> None:
+        """Keep the provider's key."""
+        super().__init__(provider or "")
+        self.provider = provider
+
+
+class AccountAmbiguous(LatchkeyError):
+    """The person has several accounts that fit; the caller must name one."""
+
+    code = "account_ambiguous"
+
+
+class RateLimited(LatchkeyError):
+    """This caller asks too often; ``detail`` names the limit. Others are not affected."""
+
+    code = "rate_limited"
+
+    def __init__(self, detail: str, *, retry_after_s: float) -> None:
+        """Keep the seconds after which to try again."""
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class AuthorizationError(LatchkeyError):

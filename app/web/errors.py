@@ -26,12 +26,16 @@ class ErrorCode(StrEnum):
     UNSUPPORTED_GRANT_TYPE = "unsupported_grant_type"
     UNAUTHORIZED_CLIENT = "unauthorized_client"
     """Policy says no; ask the operator, do not retry."""
+    INVALID_SCOPE = "invalid_scope"
+    """A scope asked for by name is not allowed, or not granted: then the person can grant it at ``connect_uri``."""
     INVALID_TARGET = "invalid_target"
     """No such connection or provider for this caller."""
     INTERACTION_REQUIRED = "interaction_required"
     """Show the person ``connect_uri``; nothing else helps."""
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
     """Try again after ``Retry-After`` seconds."""
+    RATE_LIMITED = "rate_limited"
+    """This client asks too often; try again after ``Retry-After`` seconds."""
     NOT_FOUND = "not_found"
     SERVER_ERROR = "server_error"
     """Ours to mend; ``error_id`` finds it in the log."""
@@ -101,6 +105,23 @@ OUTCOMES: Mapping[type[LatchkeyError], Outcome] = {
         503, 503, ErrorCode.TEMPORARILY_UNAVAILABLE, "the keys to verify with cannot be had", "keys_unavailable", 5
     ),
     domain.NotAllowed: Outcome(403, 400, ErrorCode.UNAUTHORIZED_CLIENT, "policy does not allow this request", "policy"),
+    domain.ScopeNotAllowed: Outcome(403, 400, ErrorCode.INVALID_SCOPE, "policy does not allow a scope asked for"),
+    domain.ScopeNotGranted: Outcome(
+        409, 400, ErrorCode.INVALID_SCOPE, "a scope asked for was not granted", "scope_insufficient"
+    ),
+    domain.ServiceBlocked: Outcome(
+        403, 400, ErrorCode.INVALID_TARGET, "the person has switched this client off", "service_blocked_by_user"
+    ),
+    domain.ConnectionPaused: Outcome(
+        403, 400, ErrorCode.INVALID_TARGET, "the person has paused this connection", "paused_by_user"
+    ),
+    domain.NeverConnected: Outcome(
+        409, 400, ErrorCode.INTERACTION_REQUIRED, "the person has not connected such an account", "never_connected"
+    ),
+    domain.AccountAmbiguous: Outcome(
+        409, 400, ErrorCode.INVALID_TARGET, "the person has several such accounts; name one", "account_required"
+    ),
+    domain.RateLimited: Outcome(429, 429, ErrorCode.RATE_LIMITED, "too many requests of this client", retry_after_s=1),
     domain.AuthorizationError: Outcome(400, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
     domain.StateMismatch: Outcome(403, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
     domain.ConsentExpired: Outcome(400, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
@@ -110,6 +131,18 @@ OUTCOMES: Mapping[type[LatchkeyError], Outcome] = {
     domain.AccountMismatch: Outcome(409, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
     domain.IDTokenInvalid: Outcome(502, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
     domain.NoOfflineAccess: Outcome(409, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
+    domain.ConnectLinkForAnother: Outcome(403, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
+    domain.ConnectLinkTaken: Outcome(409, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
+    domain.ConnectLinkUsed: Outcome(410, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
+    domain.ConnectLinkExpired: Outcome(410, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
+    domain.UnknownConnectLink: Outcome(404, 404, ErrorCode.NOT_FOUND, "no such connect link for this client"),
+    domain.ConnectLinkRefused: Outcome(400, 400, ErrorCode.INVALID_REQUEST, "the link cannot be made as asked"),
+    domain.NotAwaitingCompletion: Outcome(
+        409, 409, ErrorCode.INVALID_REQUEST, "the link is not waiting for completion", "not_awaiting_completion"
+    ),
+    domain.AwaitingCompletion: Outcome(
+        409, 400, ErrorCode.INVALID_TARGET, "the connection waits for its completion", "awaiting_completion"
+    ),
     domain.ScopesMissing: Outcome(
         409, 400, ErrorCode.INTERACTION_REQUIRED, "the person has not granted this", "scope_insufficient"
     ),
@@ -167,7 +200,7 @@ def outcome_of(error: LatchkeyError) -> Outcome:
 def retry_after_s(error: LatchkeyError) -> int | None:
     """Return the seconds for ``Retry-After``, at least one; null when waiting does not help."""
     least = outcome_of(error).retry_after_s
-    wish = error.retry_after_s if isinstance(error, domain.ProviderThrottled) else None
+    wish = error.retry_after_s if isinstance(error, domain.ProviderThrottled | domain.RateLimited) else None
     if least is None or wish is None:
         return least
     # Rounded up: a caller that comes a moment early makes things worse.

@@ -22,7 +22,8 @@ def test_rows_keep_to_the_characters_and_codes_of_the_registry():
         assert all(0x20 <= ord(c) <= 0x7E and c not in '"\\' for c in outcome.description)
         assert 400 <= outcome.status < 600
         assert 400 <= outcome.page_status < 600
-        assert (outcome.error is ErrorCode.TEMPORARILY_UNAVAILABLE) == (outcome.retry_after_s is not None)
+        waits = outcome.error in {ErrorCode.TEMPORARILY_UNAVAILABLE, ErrorCode.RATE_LIMITED}
+        assert waits == (outcome.retry_after_s is not None)
 
 
 def test_an_unknown_error_is_the_nearest_one_above_it():
