@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import NotRequired
 
 from flask import Blueprint, abort, make_response, request
+from typing_extensions import TypedDict
 from werkzeug.wrappers import Response
 
 from app.services.notifications import GraphNotification
 from app.web import current
 from app.web.access import JSON, caller
+from app.web.api.openapi import Answer, Group, Operation, Parameter
 
 blueprint = Blueprint("hooks", __name__, url_prefix="/hooks")
 
@@ -22,11 +25,47 @@ MOST_ITEMS = 1000
 LONGEST_VALIDATION_TOKEN = 1024
 """Characters, after decoding. Graph's own are about a hundred."""
 _LONGEST_VALUE = 512
-_GOOGLE_VALUES = ("X-Goog-Channel-ID", "X-Goog-Channel-Token", "X-Goog-Resource-ID", "X-Goog-Resource-State")
+_GOOGLE_VALUES = {
+    "X-Goog-Channel-ID": "The channel's id, which we chose.",
+    "X-Goog-Channel-Token": "The channel's secret, which we chose.",
+    "X-Goog-Resource-ID": "Google's id of what is watched.",
+    "X-Goog-Resource-State": "`sync` for a new channel, `exists` for a change.",
+}
+
+_UNREADABLE = Answer(415, "The body is encoded, or not of the expected media type.")
+_FAILED = Answer(503, "Something failed here; send it again later.")
+
+
+class GraphItem(TypedDict):
+    """One notification; its other members are not read, and what cannot be read is passed over."""
+
+    subscriptionId: NotRequired[str]
+    clientState: NotRequired[str]
+    """The subscription's secret, which we chose."""
+    lifecycleEvent: NotRequired[str]
+
+
+class GraphBatch(TypedDict):
+    """Up to 1000 notifications."""
+
+    value: list[GraphItem]
 
 
 @blueprint.post("/google")
 @caller("provider")
+@Operation(
+    id="google_notification",
+    group=Group.HOOKS,
+    summary="Take a push notification of Google Calendar",
+    description="A hint to look, nothing more: what has changed is fetched from Google. The body is not read.",
+    parameters=tuple(Parameter(name, words, place="header") for name, words in _GOOGLE_VALUES.items()),
+    answers=(
+        Answer(204, "Noted, or noted before."),
+        Answer(404, "Not for a channel of ours."),
+        _UNREADABLE,
+        _FAILED,
+    ),
+)
 def google() -> Response:
     """Take one notification: everything is in the headers, the body is not read."""
     _refuse_encoded_body()
@@ -41,6 +80,26 @@ def google() -> Response:
 
 @blueprint.post("/microsoft")
 @caller("provider")
+@Operation(
+    id="microsoft_notification",
+    group=Group.HOOKS,
+    summary="Take change and lifecycle notifications of Microsoft Graph",
+    description=(
+        "A hint to look, nothing more: what has changed is fetched from Graph. With `validationToken` the call is the "
+        "handshake of a new subscription and is answered only while one of ours waits for it."
+    ),
+    body=GraphBatch,
+    parameters=(Parameter("validationToken", "Sent back as plain text.", {"type": "string", "maxLength": 1024}),),
+    answers=(
+        Answer(200, "The validation token.", str, media_type="text/plain"),
+        Answer(202, "Noted; what is not from a subscription of ours is passed over."),
+        Answer(400, "Unreadable."),
+        Answer(404, "No subscription of ours is waiting."),
+        Answer(413, "More than a batch can have."),
+        _UNREADABLE,
+        _FAILED,
+    ),
+)
 def microsoft() -> Response:
     """Answer the validation of a subscription of ours, or take a batch of change or lifecycle notifications."""
     if "validationToken" in request.args:

@@ -30,7 +30,6 @@ from typing import Annotated, TypeVar, cast
 
 from pydantic import WithJsonSchema
 
-from app.web.api.json_body import RequestBody
 from app.web.errors import ErrorCode
 
 _ATTRIBUTE = "latchkey_operation"
@@ -107,8 +106,9 @@ class Operation:
     """Paragraphs divided by empty lines; ``code`` between single backticks, no other markup."""
     errors: Mapping[int, tuple[ErrorCode, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Status to the codes of the registry it can come with, beyond what every operation of the kind can answer."""
-    body: type[RequestBody] | None = None
-    """The JSON body; the view reads it with ``read_body``."""
+    body: type[object] | None = None
+    """The JSON body: a ``RequestBody``, which the view reads with ``read_body``; a ``TypedDict`` where it reads what
+    others decided on by itself."""
     form: type[object] | None = None
     """A ``typing_extensions.TypedDict`` that describes the form; the view reads it by itself."""
     example: Mapping[str, object] | None = None

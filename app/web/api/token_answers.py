@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired
 from uuid import UUID
 
+from typing_extensions import TypedDict
 from werkzeug.wrappers import Response
 
 from app.domain.connections import Connection, Status
 from app.domain.errors import ReconnectRequired, ScopesMissing
 from app.domain.secret import Secret
 from app.services.token_exchange import Exchanged
+from app.web.api.openapi import Identifier, Timestamp
 from app.web.api.token_request import ACCESS_TOKEN_TYPE
 from app.web.error_answers import program_error
 from app.web.paths import repair_path
@@ -21,20 +23,32 @@ class OwnTokenAnswer(TypedDict):
     """RFC 6749 section 5.1."""
 
     access_token: str
-    token_type: str
+    token_type: Literal["Bearer"]
     expires_in: int
+    """Seconds the token still lives, rounded down."""
 
 
-class ExchangeAnswer(OwnTokenAnswer):
+class ExchangeAnswer(TypedDict):
     """RFC 8693 section 2.2.1 and our members. There is never a refresh token."""
 
+    access_token: str
+    """The provider's."""
+    token_type: Literal["Bearer"]
+    expires_in: int
+    """Seconds the token still lives, rounded down; never less than `min_validity`."""
     issued_token_type: str
+    """`urn:ietf:params:oauth:token-type:access_token`."""
     scope: str
-    connection_id: str
+    """Everything the token is good for, in the provider's words divided by spaces."""
+    connection_id: Identifier
     provider: str
+    """Key of the provider in this installation."""
     account: str | None
-    granted_at: str
-    handout_id: str
+    """The e-mail address at the provider, for display; never a key."""
+    granted_at: Timestamp
+    """When the person last made the grant work."""
+    handout_id: Identifier
+    """Names this hand-out in the audit log."""
     warning: NotRequired[str]
     """Set when the token is good but renewing it failed; a stable code."""
 

@@ -9,15 +9,69 @@ from app.domain.errors import InvalidClient, ReconnectRequired, ScopesMissing
 from app.web import current
 from app.web.access import FORM, caller
 from app.web.api.client_authentication import uses_bearer
-from app.web.api.token_answers import exchanged_answer, interaction_answer, own_token_answer
+from app.web.api.openapi import Answer, Group, Operation, Security
+from app.web.api.token_answers import (
+    ExchangeAnswer,
+    OwnTokenAnswer,
+    exchanged_answer,
+    interaction_answer,
+    own_token_answer,
+)
+from app.web.api.token_form import TokenForm
 from app.web.api.token_request import CLIENT_CREDENTIALS, exchange_request, grant_type, single_values
+from app.web.errors import ErrorCode
 from app.web.rendering import json_answer
 
 blueprint = Blueprint("tokens", __name__)
 
+_EXAMPLE: ExchangeAnswer = {
+    "access_token": "ya29.a0Af…",
+    "token_type": "Bearer",
+    "expires_in": 2841,
+    "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+    "scope": "openid email https://www.googleapis.com/auth/calendar.events.readonly",
+    "connection_id": "8f14e45f-ceea-467f-a3c1-3b1d2f0a9c11",
+    "provider": "google",
+    "account": "ada@example.com",
+    "granted_at": "2026-11-23T09:30:00Z",
+    "handout_id": "1c0f3f1e-54c6-4f55-9a2f-7d3c58f1f0a2",
+}
+
 
 @blueprint.post("/oauth2/token")
 @caller("service", accepts=FORM)
+@Operation(
+    id="token",
+    group=Group.TOKENS,
+    summary="Get a token",
+    description=(
+        "`client_credentials` gives a Latchkey token for the rest of this interface. Token exchange (RFC 8693) gives a "
+        "provider access token for one person's account: valid for at least `min_validity` seconds, or an error that "
+        "says what to do. Keep it in memory until a minute before its end; when the provider refuses it earlier, ask "
+        "again with `rejected_token_sha256`."
+    ),
+    form=TokenForm,
+    example={
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token_type": "urn:latchkey:params:oauth:token-type:connection",
+        "subject_token": "8f14e45f-ceea-467f-a3c1-3b1d2f0a9c11",
+        "features": "calendar.read",
+        "purpose": "availability.compute",
+        "min_validity": "120",
+    },
+    answers=(Answer(200, "The token.", ExchangeAnswer | OwnTokenAnswer, _EXAMPLE),),
+    errors={
+        400: (
+            ErrorCode.INVALID_REQUEST,
+            ErrorCode.UNSUPPORTED_GRANT_TYPE,
+            ErrorCode.UNAUTHORIZED_CLIENT,
+            ErrorCode.INVALID_TARGET,
+            ErrorCode.INTERACTION_REQUIRED,
+        ),
+        502: (ErrorCode.SERVER_ERROR,),
+    },
+    security=(Security.BASIC, Security.BEARER),
+)
 def token() -> Response:
     """Answer by grant type: client credentials (RFC 6749 section 4.4) or token exchange (RFC 8693)."""
     values = single_values(request)

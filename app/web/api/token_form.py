@@ -1,0 +1,42 @@
+"""The form of ``/oauth2/token`` as callers read it; ``token_request`` is what reads it here."""
+
+from __future__ import annotations
+
+from typing import Annotated, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from app.web.api.token_request import (
+    ACCESS_TOKEN_TYPE,
+    CLIENT_CREDENTIALS,
+    CONNECTION_TYPE,
+    TOKEN_EXCHANGE,
+)
+
+
+class TokenForm(TypedDict):
+    """RFC 6749 section 4.4.2 and RFC 8693 section 2.1, with our members. Unknown parameters are passed over."""
+
+    grant_type: Annotated[str, Field(json_schema_extra={"enum": [CLIENT_CREDENTIALS, TOKEN_EXCHANGE]})]
+    """`client_credentials` gives a Latchkey token, token exchange a provider access token."""
+    client_id: NotRequired[str]
+    """Must be the authenticated service's name when it is sent."""
+    subject_token_type: NotRequired[Annotated[str, Field(json_schema_extra={"enum": [CONNECTION_TYPE]})]]
+    """What `subject_token` is. Token exchange needs it."""
+    subject_token: NotRequired[str]
+    """Whose access is asked for. Token exchange needs it."""
+    requested_token_type: NotRequired[Annotated[str, Field(json_schema_extra={"enum": [ACCESS_TOKEN_TYPE]})]]
+    """Nothing else can be asked for."""
+    audience: NotRequired[Annotated[str, Field(pattern="^[a-z0-9-]{1,63}$")]]
+    """Key of the provider whose token is wanted."""
+    features: NotRequired[str]
+    """What the token must be good for, in words of this product divided by spaces, such as `calendar.read`."""
+    scope: NotRequired[str]
+    """What the token must be good for, in the provider's words divided by spaces."""
+    purpose: NotRequired[Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]]
+    """What the service wants the token for; policy may ask for it, and it is written down."""
+    min_validity: NotRequired[Annotated[str, Field(pattern="^[0-9]{1,4}$")]]
+    """Seconds the token must still live, at most 3000; 60 when left out."""
+    rejected_token_sha256: NotRequired[Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]]
+    """SHA-256 of a token the provider has just refused, in hexadecimal: the answer will be another one."""
