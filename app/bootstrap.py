@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import random
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import redis
 
@@ -28,22 +30,37 @@ from app.providers.http import OutboundClient
 from app.providers.registry import build_providers
 from app.providers.settings import ProviderSettings
 from app.services.access_tokens import AccessTokens
+from app.services.audit_chain import AuditChain
 from app.services.authorization import Authorization
 from app.services.calendar_lists import CalendarLists
 from app.services.calendar_sync import CalendarSync, SyncSettings
 from app.services.channels import Channels
+from app.services.connect_link_visits import ConnectLinkVisits
+from app.services.connect_links import ConnectLinks
 from app.services.connections import Agenda, Connections
 from app.services.disconnect import Disconnect
 from app.services.due_work import DueWork
 from app.services.grants import Grants
+from app.services.hand_out_log import HandOutLog
 from app.services.health import Health
 from app.services.notifications import Notifications
+from app.services.refreshing import Refresher
 from app.services.service_clients import ServiceClients
 from app.services.sessions import Sessions
 from app.services.token_exchange import TokenExchange
+from app.services.watch import Watch
 from app.store.engine import Limits
+from app.store.escrow import EscrowFiles
 from app.store.migrating import pending_migrations
 from app.store.postgres import PostgresStore
+from app.store.presence import PostgresPresence
+from app.store.spool import FileSpool
+
+WEB_MOST_WAITING = 6
+"""Of the 8 threads of a web process: two are always left for callers whose token is alive."""
+
+WORKER_MOST_WAITING = 24
+"""Of the 32 threads of a worker."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +74,15 @@ class Services:
     connections: Connections
     agenda: Agenda
     disconnect: Disconnect
+    connect_links: ConnectLinks
+    connect_link_visits: ConnectLinkVisits
     access_tokens: AccessTokens
+    watch: Watch
+    """Not running: ``Start`` starts it, commands do without."""
     clients: ServiceClients
     token_exchange: TokenExchange
+    audit: AuditChain
+    hand_out_log: HandOutLog
     calendar_lists: CalendarLists
     calendar_sync: CalendarSync
     channels: Channels
@@ -75,12 +98,15 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def build_services(config: LoadedConfig, limits: Limits | None = None) -> Services:
+def build_services(
+    config: LoadedConfig, limits: Limits | None = None, most_waiting: int = WEB_MOST_WAITING
+) -> Services:
     """Return the use cases of this installation; raises ``ConfigurationError`` for an unusable key ring."""
     env = config.environment
     store = PostgresStore(env.database_url, limits)
     sealer = build_sealer(Keyring.load(env.keyring_file))
-    return assemble(config, store, sealer, configured_providers(config), CeleryNudge(publisher(env.redis_url)))
+    nudge = CeleryNudge(publisher(env.redis_url))
+    return assemble(config, store, sealer, configured_providers(config), nudge, most_waiting)
 
 
 def configured_providers(config: LoadedConfig) -> Providers:
@@ -91,12 +117,43 @@ def configured_providers(config: LoadedConfig) -> Providers:
     return build_providers(settings, http, env.public_url, utc_now)
 
 
-def assemble(config: LoadedConfig, store: Store, sealer: Sealer, providers: Providers, nudge: Nudge) -> Services:
+class _OpenGate:
+    """Lets every call pass, until the gate proper is wired in."""
+
+    def admit(self, provider: str, connection_id: UUID) -> None:
+        """Pass."""
+
+    def note(self, provider: str, connection_id: UUID, error: LatchkeyError | None) -> None:
+        """Take no notice."""
+
+    def withdraw(self, provider: str, connection_id: UUID) -> None:
+        """Take no notice."""
+
+    def open_providers(self) -> tuple[str, ...]:
+        """Return none."""
+        return ()
+
+
+def assemble(
+    config: LoadedConfig,
+    store: Store,
+    sealer: Sealer,
+    providers: Providers,
+    nudge: Nudge,
+    most_waiting: int = WEB_MOST_WAITING,
+) -> Services:
     """Return the use cases on the given implementations; every one of them is replaceable."""
     env, clock, spread = config.environment, utc_now, random.random
+    audit = AuditChain(store, sealer)
+    hand_out_log = HandOutLog(FileSpool(env.state_dir / "audit"), audit)
     sessions = Sessions(store, clock)
     grants = Grants(store, sealer, nudge, clock, spread)
-    tokens = AccessTokens(store, providers, sealer, clock, spread, env.confirm_refusal_after_s)
+    presence, gate = PostgresPresence(env.database_url), _OpenGate()
+    refresher = Refresher(
+        store, providers, sealer, gate, EscrowFiles(env.state_dir), clock, spread, presence.identity,
+        env.confirm_refusal_after_s,
+    )  # fmt: skip
+    tokens = AccessTokens(store, refresher, sealer, clock, waiting=threading.BoundedSemaphore(most_waiting))
     sync = SyncSettings(timedelta(days=env.sync_past_days), timedelta(days=env.sync_future_days), env.poll_interval)
     channels = Channels(store, providers, tokens, sealer, nudge, clock, spread, env.public_url, env.push_enabled)
     return Services(
@@ -108,8 +165,11 @@ def assemble(config: LoadedConfig, store: Store, sealer: Sealer, providers: Prov
         agenda=Agenda(store),
         disconnect=Disconnect(store, providers, sealer, channels, tokens, clock),
         access_tokens=tokens,
+        watch=Watch(store, presence, refresher, providers, nudge, clock),
         clients=ServiceClients(store, clock),
-        token_exchange=TokenExchange(store, tokens, sealer, clock),
+        token_exchange=TokenExchange(store, tokens, sealer, clock, hand_out_log),
+        audit=audit,
+        hand_out_log=hand_out_log,
         calendar_lists=CalendarLists(store, providers, tokens, nudge, clock, spread),
         calendar_sync=CalendarSync(store, providers, tokens, clock, spread, sync),
         channels=channels,
@@ -172,9 +232,14 @@ def start() -> Start:
         public_url=env.public_url,
         configure_logs=lambda: configure_logs(env.log_level),
         check=lambda: check_surroundings(config),
-        build=lambda: build_services(config),
-        build_for_worker=lambda: build_services(config, WORKER_LIMITS),
+        build=lambda: _watched(build_services(config)),
+        build_for_worker=lambda: _watched(build_services(config, WORKER_LIMITS, WORKER_MOST_WAITING)),
     )
+
+
+def _watched(services: Services) -> Services:
+    services.watch.start()
+    return services
 
 
 def read_configuration() -> LoadedConfig:

@@ -87,6 +87,25 @@ def refresh_due_at(issued_at: datetime, expires_at: datetime, spread: float) -> 
     return issued_at + (expires_at - issued_at) * share
 
 
+LAST_CHANCE_S = 120.0
+"""How long before the end of the access token a strict provider is asked again after a call without answer."""
+
+
+def retry_at(
+    rotation: RotationClass, now: datetime, delay_s: float, access_expires_at: datetime | None
+) -> datetime:
+    """Return when to ask again after a call whose fate is unknown: it may have used the refresh token up.
+
+    Where the old token stays good, after the ordinary delay. With ``grace`` the delay must stay short, so the
+    caller passes a short one. A strict provider may revoke the whole family at the second use, so the living
+    access token is used first; asking again before its end costs nothing that is not lost already.
+    """
+    again = now + timedelta(seconds=delay_s)
+    if rotation is RotationClass.STRICT and access_expires_at is not None:
+        return max(again, access_expires_at - timedelta(seconds=LAST_CHANCE_S))
+    return again
+
+
 def retry_delay_s(failures: int, spread: float, *, longest_s: float = 300.0) -> float:
     """Return seconds to wait after ``failures`` failures in a row: exponential, with half of it jittered."""
     full = min(2.0 ** min(failures, 16), longest_s)

@@ -4,6 +4,7 @@
 Times are aware UTC. Store methods run inside the unit of work that carries them.
 """
 
+from app.ports.audit import AuditLogStore, AuditStore, HandOut, Spool
 from app.ports.calendars import (
     AgendaItem,
     AppliedChanges,
@@ -39,8 +40,8 @@ from app.ports.credentials import (
     Workload,
 )
 from app.ports.crypto import DataKey, SealContext, Sealer
-from app.ports.gate import ProviderGate
-from app.ports.identities import AuditStore, AuthorizationStore, HandOut, PeopleStore, ServiceStore
+from app.ports.gate import CallBudget, Draw, ProviderGate, ProviderHealthStore
+from app.ports.identities import AuthorizationStore, PeopleStore, ServiceStore
 from app.ports.policies import Block, Chunk, PolicyStore, Standing
 from app.ports.providers import AuthorizationStart, CalendarProvider, Provider, Providers, Revocation
 from app.ports.surroundings import Clock, Nudge, Spread
@@ -52,6 +53,7 @@ __all__ = [
     "AgendaItem",
     "AppliedChanges",
     "AttemptStore",
+    "AuditLogStore",
     "AuditStore",
     "AuthorizationStart",
     "AuthorizationStore",
@@ -61,12 +63,14 @@ __all__ = [
     "CalendarStore",
     "ChannelRow",
     "ChannelStore",
+    "CallBudget",
     "Chunk",
     "Clock",
     "ConnectLinkStore",
     "ConnectionStore",
     "CredentialStore",
     "DataKey",
+    "Draw",
     "Escrow",
     "HandOut",
     "Lease",
@@ -78,6 +82,7 @@ __all__ = [
     "Presence",
     "Provider",
     "ProviderGate",
+    "ProviderHealthStore",
     "Providers",
     "RegisteredKey",
     "Revocation",
@@ -89,6 +94,7 @@ __all__ = [
     "SigningKeyRow",
     "SigningKeyState",
     "SigningKeyStore",
+    "Spool",
     "Spread",
     "Standing",
     "Store",

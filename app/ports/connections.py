@@ -179,7 +179,7 @@ class TokenStore(Protocol):
         """
 
     def sibling(self, lease: Lease) -> StoredTokens | None:
-        """Return the newest stored refresh token that never was current and was not refused yet; null without."""
+        """Return the newest refresh token beside the current one that was not refused yet; null without."""
 
     def refuse(self, lease: Lease) -> None:
         """Remember that the provider refused the refresh token of this attempt, if it is a sibling's."""

@@ -50,6 +50,12 @@ class Sealer(Protocol):
     def keyed_hash(self, purpose: str, value: str) -> bytes:
         """Return HMAC-SHA256 of ``value`` under a key derived for ``purpose``: fingerprints and channel tokens."""
 
+    def chain_key_id(self) -> bytes:
+        """Return the id (four bytes) of the key that new entries of the audit log are chained with."""
+
+    def chain_mac(self, key_id: bytes, text: bytes) -> bytes:
+        """Return HMAC-SHA256 of ``text`` under the audit key derived from a key of the ring; raises ``CipherError``."""
+
     def key_checks(self) -> Mapping[bytes, bytes]:
         """Return key id (four bytes) to check value of every key in the ring.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from app.domain.breaker import Cause, Health
 from app.domain.errors import LatchkeyError
 
 
@@ -20,7 +23,10 @@ class ProviderGate(Protocol):
         """
 
     def note(self, provider: str, connection_id: UUID, error: LatchkeyError | None) -> None:
-        """Take in how a call that was admitted ended; ``error`` null is a success. Never raises."""
+        """Take in how a call that was admitted ended; ``error`` null is a success. Never raises.
+
+        While the provider is among ``open_providers`` afterwards, an ``InvalidGrant`` proves nothing.
+        """
 
     def withdraw(self, provider: str, connection_id: UUID) -> None:
         """Take back an admission that was not used: no call was made. Never raises."""
@@ -30,3 +36,64 @@ class ProviderGate(Protocol):
 
         Empty when the database does not answer.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What one call takes out of one bucket."""
+
+    bucket: str
+    """Name of the bucket; the same name is the same bucket in every process."""
+    rate_per_s: float
+    """How fast the bucket fills."""
+    burst: float
+    """How much it holds at most."""
+    calls: float = 1.0
+    """0 only asks whether there is room for one; negative gives back."""
+
+
+class CallBudget(Protocol):
+    """Token buckets shared by all processes. Best effort: without their server each process keeps a share of them."""
+
+    def draw(self, draws: Sequence[Draw]) -> float:
+        """Take from all buckets when each has room for a call, else from none.
+
+        Returns 0, or the seconds after which it is worth asking again.
+        """
+
+    def charge(self, draw: Draw) -> None:
+        """Take from (or give back to) one bucket, whatever is in it. Never raises."""
+
+
+class ProviderHealthStore(Protocol):
+    """One row per provider application that ever was in trouble. All times by the database's clock."""
+
+    def all(self) -> tuple[Health, ...]:
+        """Return the state of all of them."""
+
+    def open(self, provider: str, cause: Cause, code: str, spread: float, wish_s: float) -> bool:
+        """Open a closed breaker; returns whether this did it."""
+
+    def claim_probe(self, provider: str, probe_s: float) -> bool:
+        """Take the one probe of a breaker whose cool-down is over; returns whether it is ours."""
+
+    def reopen(self, provider: str, cause: Cause, code: str, spread: float, wish_s: float) -> None:
+        """End a probe that failed: the next cool-down is longer."""
+
+    def close(self, provider: str) -> float:
+        """End the trouble; calls resume at a spread rate, which is returned in calls per second."""
+
+    def release_probe(self, provider: str) -> None:
+        """End a probe that told nothing."""
+
+    def retry_now(self, provider: str) -> bool:
+        """End the cool-down; returns whether the breaker was open."""
+
+    def believe(self, provider: str, for_s: float) -> None:
+        """Take refused grants as genuine for a while: they open nothing, and end what they opened."""
+
+    def suspects(self, provider: str, within_s: float) -> int:
+        """Count active connections whose grant was first refused within the last seconds."""
+
+    def note_test_mode(self, provider: str) -> bool:
+        """Note that grants of the provider end after seven days; returns whether that is news."""

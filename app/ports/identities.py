@@ -1,9 +1,7 @@
-"""What the use cases need from the store: people, requests, services and the audit."""
+"""What the use cases need from the store: people, requests and services."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -68,40 +66,3 @@ class ServiceStore(Protocol):
 
     def set_enabled(self, service_id: UUID, *, is_enabled: bool) -> None:
         """Freeze a service, or let it work again."""
-
-
-@dataclass(frozen=True, slots=True)
-class HandOut:
-    """One decision about a hand-out, for the audit."""
-
-    id: UUID
-    service_id: UUID
-    connection_id: UUID | None
-    person_id: UUID | None
-    purpose: str | None
-    features: tuple[str, ...]
-    scopes: tuple[str, ...]
-    decision: str
-    """``released`` or ``denied``."""
-    reason: str | None
-    token_fingerprint: bytes | None
-    """Keyed; null when nothing was released."""
-    at: datetime
-
-
-class AuditStore(Protocol):
-    """What happened, append only."""
-
-    def event(
-        self,
-        kind: str,
-        at: datetime,
-        *,
-        person_id: UUID | None = None,
-        connection_id: UUID | None = None,
-        detail: Mapping[str, str] | None = None,
-    ) -> None:
-        """Write an event; ``detail`` holds codes and ids, never secrets."""
-
-    def of_connection(self, connection_id: UUID, limit: int) -> tuple[tuple[datetime, str, Mapping[str, str]], ...]:
-        """Return a connection's latest events, newest first."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from app.ports.audit import AuditLogStore, AuditStore
 from app.ports.calendars import CalendarStore, ChannelStore
 from app.ports.connect_links import ConnectLinkStore
 from app.ports.connections import AttemptStore, ConnectionStore, TokenStore
 from app.ports.credentials import CredentialStore, SigningKeyStore
-from app.ports.identities import AuditStore, AuthorizationStore, HandOut, PeopleStore, ServiceStore
+from app.ports.gate import ProviderHealthStore
+from app.ports.identities import AuthorizationStore, PeopleStore, ServiceStore
 from app.ports.policies import PolicyStore
 
 
@@ -36,6 +37,10 @@ class Transaction(Protocol):
     @property
     def attempts(self) -> AttemptStore:
         """Return refresh attempts."""
+
+    @property
+    def provider_health(self) -> ProviderHealthStore:
+        """Return the state of provider applications."""
 
     @property
     def calendars(self) -> CalendarStore:
@@ -67,7 +72,11 @@ class Transaction(Protocol):
 
     @property
     def audit(self) -> AuditStore:
-        """Return the audit log."""
+        """Return events and histories."""
+
+    @property
+    def audit_log(self) -> AuditLogStore:
+        """Return the chained log."""
 
 
 class Store(Protocol):
@@ -78,12 +87,6 @@ class Store(Protocol):
 
     def reading(self) -> AbstractContextManager[Transaction]:
         """Open a unit for reads only, each statement on its own (AUTOCOMMIT): no BEGIN, no lock held."""
-
-    def write_hand_outs(self, entries: Sequence[HandOut]) -> None:
-        """Write hand-out decisions in a statement of its own; returns when they are committed.
-
-        The commit survives the end of every process of ours; it does not wait for the database's disk.
-        """
 
     def ping(self) -> None:
         """Raise ``StoreUnavailable`` when the database does not answer."""

@@ -16,6 +16,9 @@ from app.store.storable import storable_text
 KEPT_GENERATIONS = 10
 """How many generations before the current one stay: enough to look into a broken rotation."""
 
+PRUNED_EVERY = 5
+"""Generations between two prunings: they are two statements that most refreshes can do without."""
+
 KEPT_ATTEMPTS = timedelta(days=30)
 
 _G = token_generations.c

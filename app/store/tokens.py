@@ -5,21 +5,27 @@ Every statement that decides starts at the connection's row, so all writers of o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Text, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.domain.connections import Status
 from app.domain.errors import UnknownConnection
 from app.ports import Lease, NewGeneration, StoredTokens
+from app.store.attempts import close_stored, open_attempt
 from app.store.claims import claim, is_free, is_past, lease_end, select_due
 from app.store.connection_rows import CONNECTION_COLUMNS, read_connection
-from app.store.generations import append_row, prune
-from app.store.schema import connections, data_keys, refresh_attempts, token_generations
+from app.store.generations import PRUNED_EVERY, append_row, prune
+from app.store.schema import connections, data_keys, token_generations
 from app.store.storable import storable_text
 
 _C = connections.c
+_G = token_generations.c
 _CONNECTED = _C.status != Status.DISCONNECTED
 _current = token_generations.alias("current")
 _kept = token_generations.alias("kept")
@@ -89,37 +95,79 @@ class PostgresTokens:
 
         Null when somebody else holds it, or when the current generation is not ``parent`` any more.
         """
-        taken = self._connection.execute(
-            update(connections)
-            .where(_C.id == connection_id, _CONNECTED, _C.generation == parent, is_free(_C.lease_until))
-            .values(
-                epoch=_C.epoch + 1,
-                last_generation=_C.last_generation + 1,
-                lease_owner=owner,
-                lease_until=lease_end(lease_s),
-            )
-            .returning(_C.epoch, _C.last_generation)
-        ).first()
+        free = (_C.generation == parent, is_free(_C.lease_until))
+        taken = self._take(connection_id, owner, lease_s, *free)
         tokens = None if taken is None else self.current(connection_id)
         if taken is None or tokens is None:
             return None
-        self._connection.execute(
-            insert(refresh_attempts).values(
-                id=attempt_id,
-                connection_id=connection_id,
-                epoch=taken.epoch,
-                parent=parent,
-                generation=taken.last_generation,
-                owner=owner,
-            )
+        lease = Lease(attempt_id, connection_id, taken.epoch, taken.last_generation, parent, tokens)
+        open_attempt(self._connection, lease, owner)
+        return lease
+
+    def lease_again(
+        self, lease: Lease, attempt_id: UUID, lease_s: float, sibling: StoredTokens | None
+    ) -> Lease | None:
+        """Begin a further attempt under a lease still held, with the tokens of ``sibling`` or the same ones.
+
+        Null when the lease is not ours any more.
+        """
+        owner = self._connection.execute(select(_C.lease_owner).where(_C.id == lease.connection_id)).scalar()
+        taken = self._take(lease.connection_id, owner, lease_s, _C.epoch == lease.epoch)
+        if taken is None:
+            return None
+        parent = lease.parent if sibling is None else sibling.refresh_generation
+        tokens = sibling or lease.tokens
+        again = Lease(attempt_id, lease.connection_id, taken.epoch, taken.last_generation, parent, tokens)
+        open_attempt(self._connection, again, owner)
+        return again
+
+    def sibling(self, lease: Lease) -> StoredTokens | None:
+        """Return the newest refresh token beside the current one that was not refused yet; null without."""
+        current = lease.tokens.connection.generation
+        # Older ones are ancestors, and their refresh tokens were used long ago.
+        parent = select(_current.c.parent).where(
+            _current.c.connection_id == lease.connection_id, _current.c.generation == current
         )
-        return Lease(attempt_id, connection_id, taken.epoch, taken.last_generation, tokens)
+        row = self._connection.execute(
+            select(_G.generation, _G.sealed_refresh)
+            .where(
+                _G.connection_id == lease.connection_id,
+                _G.generation > parent.scalar_subquery(),
+                _G.generation != current,
+                _G.sealed_refresh.is_not(None),
+                _G.refused_at.is_(None),
+            )
+            .order_by(_G.generation.desc())
+            .limit(1)
+        ).first()
+        if row is None:
+            return None
+        return replace(lease.tokens, sealed_refresh=row.sealed_refresh, refresh_generation=row.generation)
+
+    def refuse(self, lease: Lease) -> None:
+        """Remember that the provider refused the refresh token of this attempt, if it is a sibling's."""
+        self._connection.execute(
+            update(token_generations)
+            .where(
+                _G.connection_id == lease.connection_id,
+                _G.generation == lease.tokens.refresh_generation,
+                _G.generation != lease.tokens.connection.generation,
+            )
+            .values(refused_at=func.clock_timestamp())
+        )
+
+    def put_off(self, connection_id: UUID, until: datetime) -> None:
+        """Let nobody claim the refresh before ``until``; callers who need a token are not held back."""
+        self._connection.execute(
+            update(connections).where(_C.id == connection_id).values(refresh_claimed_until=until)
+        )
 
     def append(self, generation: NewGeneration) -> bool:
-        """Append a generation, always; move the pointer if its epoch is still current and say whether it was.
+        """Append a generation, always, with the end of its attempt; say whether the pointer moved to it.
 
-        A fenced writer's generation stays as a candidate nobody points at. Nothing is stored for a disconnected
-        connection: its data key is gone.
+        It moves for the current epoch, and for a fenced writer whose parent still is current: then nobody else
+        has brought anything. Otherwise the generation stays as a sibling nobody points at. Nothing is stored for a
+        disconnected connection: its data key is gone.
         """
         state = self._connection.execute(
             select(_C.status, _C.epoch, _C.generation).where(_C.id == generation.connection_id).with_for_update()
@@ -127,22 +175,16 @@ class PostgresTokens:
         if state is None or state.status == Status.DISCONNECTED:
             return False
         append_row(self._connection, generation)
+        close_stored(self._connection, generation)
         if state.generation == generation.generation:
             # The first try was committed after all; its answer got lost on the way.
             return True
-        if state.epoch != generation.epoch:
+        if generation.epoch != state.epoch and generation.parent != state.generation:
             return False
-        self._point_at(generation)
-        prune(self._connection, generation.connection_id, generation.generation)
+        self._point_at(generation, frees_lease=generation.epoch == state.epoch)
+        if generation.generation % PRUNED_EVERY == 0:
+            prune(self._connection, generation.connection_id, generation.generation)
         return True
-
-    def close_attempt(self, lease: Lease, outcome: str, error_code: str | None, now: datetime) -> None:
-        """Write down how an attempt ended: ``stored``, ``refused``, ``failed`` or ``ambiguous``."""
-        self._connection.execute(
-            update(refresh_attempts)
-            .where(refresh_attempts.c.id == lease.attempt_id)
-            .values(outcome=outcome, error_code=error_code, finished_at=now)
-        )
 
     def release(self, lease: Lease, *, next_attempt_at: datetime | None, failed: bool) -> None:
         """Give the lease back if the epoch is still ours; count a failure and hold back automatic refreshes."""
@@ -175,37 +217,53 @@ class PostgresTokens:
         ).first()
         return now if row is None or row.suspected_since is None else row.suspected_since
 
-    def claim_due(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
-        """Claim active connections whose refresh is due; nobody else gets them before ``hold_until``."""
+    def claim_due(
+        self, now: datetime, hold_until: datetime, limit: int, passing_over: Sequence[str] = ()
+    ) -> tuple[UUID, ...]:
+        """Claim active connections whose refresh is due; nobody else gets them before ``hold_until``.
+
+        Providers in ``passing_over`` are left alone.
+        """
         due = select_due(_C.id, _C.refresh_due_at, limit).where(
             _C.status == Status.ACTIVE,
             _C.refresh_due_at <= now,
             is_past(_C.refresh_claimed_until, now),
             is_past(_C.next_attempt_at, now),
             is_free(_C.lease_until),
+            # One parameter however many: the statement stays prepared.
+            _C.provider != func.all(bindparam("passing_over", list(passing_over), ARRAY(Text))),
         )
         return tuple(claim(self._connection, due, _C.id, _C.refresh_claimed_until, hold_until))
 
-    def _point_at(self, generation: NewGeneration) -> None:
-        scopes = (
-            {}
-            if generation.scopes is None
-            else {"granted_scopes": [storable_text(scope) for scope in generation.scopes]}
-        )
-        self._connection.execute(
+    def _take(
+        self, connection_id: UUID, owner: str | None, lease_s: float, *conditions: ColumnElement[bool]
+    ) -> Row[Any] | None:
+        """Raise epoch and last generation under ``conditions`` and hold the lease; null when they do not hold."""
+        return self._connection.execute(
             update(connections)
-            .where(_C.id == generation.connection_id, _C.epoch == generation.epoch)
+            .where(_C.id == connection_id, _CONNECTED, *conditions)
             .values(
-                generation=generation.generation,
-                access_expires_at=generation.access_expires_at,
-                last_refreshed_at=generation.issued_at,
-                refresh_due_at=generation.refresh_due_at,
-                refresh_claimed_until=None,
-                next_attempt_at=None,
-                suspected_since=None,
-                failures=0,
-                lease_owner=None,
-                lease_until=None,
-                **scopes,
+                epoch=_C.epoch + 1,
+                last_generation=_C.last_generation + 1,
+                lease_owner=owner,
+                lease_until=lease_end(lease_s),
             )
-        )
+            .returning(_C.epoch, _C.last_generation)
+        ).first()
+
+    def _point_at(self, generation: NewGeneration, *, frees_lease: bool) -> None:
+        values: dict[str, object] = {
+            "generation": generation.generation,
+            "access_expires_at": generation.access_expires_at,
+            "last_refreshed_at": generation.issued_at,
+            "refresh_due_at": generation.refresh_due_at,
+            "refresh_claimed_until": None,
+            "next_attempt_at": None,
+            "suspected_since": None,
+            "failures": 0,
+        }
+        if frees_lease:
+            values |= {"lease_owner": None, "lease_until": None}
+        if generation.scopes is not None:
+            values["granted_scopes"] = [storable_text(scope) for scope in generation.scopes]
+        self._connection.execute(update(connections).where(_C.id == generation.connection_id).values(values))

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from app.store.attempts import PostgresAttempts
 from app.store.audit import PostgresAudit
+from app.store.audit_log import PostgresAuditLog
 from app.store.authorizations import PostgresAuthorizations
 from app.store.calendars import PostgresCalendars
 from app.store.channels import PostgresChannels
@@ -16,6 +17,7 @@ from app.store.connections import PostgresConnections
 from app.store.people import PostgresPeople
 from app.store.policies import PostgresPolicies
 from app.store.service_credentials import PostgresCredentials
+from app.store.provider_health import PostgresProviderHealth
 from app.store.services import PostgresServices
 from app.store.signing_keys import PostgresSigningKeys
 from app.store.tokens import PostgresTokens
@@ -54,6 +56,11 @@ class UnitOfWork:
         return PostgresAttempts(self._connection)
 
     @cached_property
+    def provider_health(self) -> PostgresProviderHealth:
+        """Return the state of provider applications."""
+        return PostgresProviderHealth(self._connection)
+
+    @cached_property
     def calendars(self) -> PostgresCalendars:
         """Return calendars and events."""
         return PostgresCalendars(self._connection)
@@ -90,5 +97,10 @@ class UnitOfWork:
 
     @cached_property
     def audit(self) -> PostgresAudit:
-        """Return the audit log."""
+        """Return events and histories."""
         return PostgresAudit(self._connection)
+
+    @cached_property
+    def audit_log(self) -> PostgresAuditLog:
+        """Return the chained log."""
+        return PostgresAuditLog(self._connection)

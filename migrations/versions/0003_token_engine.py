@@ -1,16 +1,44 @@
-"""Watch over live processes and refresh attempts."""
+"""Know which processes live, find the attempts of dead ones, and remember refused refresh tokens."""
 
 from __future__ import annotations
+
+from alembic import op
 
 revision = "0003_token_engine"
 down_revision = "0002_audit_log"
 branch_labels = None
 depends_on = None
 
+UP = (
+    """
+    CREATE TABLE processes (
+        id UUID NOT NULL,
+        lock_key BIGINT NOT NULL,
+        started_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+        heartbeat_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+        CONSTRAINT pk_processes PRIMARY KEY (id)
+    )
+    """,
+    "ALTER TABLE token_generations ADD COLUMN refused_at TIMESTAMP WITH TIME ZONE",
+    """
+    CREATE INDEX ix_refresh_attempts_owner ON refresh_attempts (owner) WHERE outcome IS NULL
+    """,
+)
+
+DOWN = (
+    "DROP INDEX ix_refresh_attempts_owner",
+    "ALTER TABLE token_generations DROP COLUMN refused_at",
+    "DROP TABLE processes",
+)
+
 
 def upgrade() -> None:
-    """Change the schema."""
+    """Add what the takeover needs."""
+    for statement in UP:
+        op.execute(statement)
 
 
 def downgrade() -> None:
-    """Undo the change."""
+    """Undo it."""
+    for statement in DOWN:
+        op.execute(statement)

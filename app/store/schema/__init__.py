@@ -19,6 +19,7 @@ from app.store.schema.identities import (
 )
 from app.store.schema.metadata import metadata
 from app.store.schema.policies import policies, policy_usage, service_blocks
+from app.store.schema.providers import provider_health
 from app.store.schema.services import (
     key_checks,
     service_secrets,
@@ -42,6 +43,7 @@ __all__ = [
     "policies",
     "policy_usage",
     "processes",
+    "provider_health",
     "refresh_attempts",
     "service_blocks",
     "service_keys",

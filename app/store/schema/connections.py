@@ -64,6 +64,8 @@ connections = Table(
     Column("calendar_list_claimed_until", MOMENT),
     # Until when the host of a connect link may confirm it: no hand-outs before. Null: nothing to confirm.
     Column("completion_due_at", MOMENT),
+    # To the hour or so; null: not since this is written down.
+    Column("last_used_at", MOMENT),
     UniqueConstraint("person_id", "provider", "issuer", "subject"),
     one_of("kind", ("google", "microsoft", "oidc"), "kind"),
     one_of("status", Status, "status"),
@@ -71,6 +73,8 @@ connections = Table(
     CheckConstraint("(status = 'needs_reconnect') = (reason IS NOT NULL)", name="reason_given"),
     CheckConstraint("generation <= last_generation", name="generation_reserved"),
     Index(None, "refresh_due_at", postgresql_where=_ACTIVE),
+    Index("ix_connections_suspected", "provider", postgresql_where=text("suspected_since IS NOT NULL")),
+    Index("ix_connections_dead", "status_since", postgresql_where=text("status = 'needs_reconnect'")),
     Index(None, "calendar_list_due_at", postgresql_where=_ACTIVE),
     Index(None, "completion_due_at", postgresql_where=text("completion_due_at IS NOT NULL")),
 )

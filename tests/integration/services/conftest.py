@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import pytest
 
@@ -24,11 +25,16 @@ from app.ports import Sealer
 from app.services.access_tokens import AccessTokens
 from app.services.authorization import Authorization, Connected, SignedIn
 from app.services.grants import Grants
+from app.services.refreshing import Refresher
 from app.services.sessions import Sessions
+from app.store.escrow import EscrowFiles
 from app.store.postgres import PostgresStore
 from tests.fake_provider import FakeProvider, FakeProviders, RecordingNudge
+from tests.fakes import OpenGate
 
 FEATURES = (Feature.CALENDAR_READ,)
+
+CONFIRM_AFTER_S = 60.0
 
 
 @dataclass
@@ -70,6 +76,7 @@ class House:
     sessions: Sessions
     authorization: Authorization
     tokens: AccessTokens
+    gate: OpenGate
     sleep: Callable[[float], None] = field(default=lambda _seconds: None)
 
     def sign_in(self) -> Person:
@@ -97,15 +104,18 @@ def callback_of(url: str, browser_token: Secret) -> Callback:
 
 
 @pytest.fixture
-def house(database_url: str, keyring_file: Path) -> Iterator[House]:
+def house(database_url: str, keyring_file: Path, tmp_path: Path) -> Iterator[House]:
     """Build the use cases on a fresh database."""
     store = PostgresStore(database_url)
     sealer = build_sealer(Keyring.load(keyring_file))
     provider = FakeProvider()
-    providers, nudge, clock = FakeProviders(provider), RecordingNudge(), MovableClock()
+    providers, nudge, clock, gate = FakeProviders(provider), RecordingNudge(), MovableClock(), OpenGate()
     sessions = Sessions(store, clock)
     grants = Grants(store, sealer, nudge, clock, lambda: 0.5)
     authorization = Authorization(store, providers, sealer, sessions, grants, clock, "http://localhost:1")
-    tokens = AccessTokens(store, providers, sealer, clock, lambda: 0.5)
-    yield House(store, sealer, provider, providers, nudge, clock, sessions, authorization, tokens)
+    refresher = Refresher(
+        store, providers, sealer, gate, EscrowFiles(tmp_path), clock, lambda: 0.5, str(uuid4()), CONFIRM_AFTER_S
+    )
+    tokens = AccessTokens(store, refresher, sealer, clock)
+    yield House(store, sealer, provider, providers, nudge, clock, sessions, authorization, tokens, gate)
     store.close()

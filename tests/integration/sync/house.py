@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from app.crypto.keyring import Keyring
 from app.crypto.sealing import build_sealer
@@ -33,15 +33,19 @@ from app.services.channels import Channels
 from app.services.due_work import DueWork
 from app.services.grants import Grants
 from app.services.notifications import Notifications
+from app.services.refreshing import Refresher
+from app.store.escrow import EscrowFiles
 from app.store.postgres import PostgresStore
 from app.store.unit_of_work import UnitOfWork
 from tests.contract.sandbox_calendars import Calendars, calendars
 from tests.contract.sandbox_walk import CLIENT_IDS, REAL_ORIGINS, SECRETS, clients
 from tests.fake_provider import RecordingNudge
+from tests.fakes import OpenGate
 
 FEATURES = (Feature.IDENTITY, Feature.CALENDAR_READ)
 PUBLIC_URL = "http://localhost:8000"
 SPREAD = 0.5
+CONFIRM_AFTER_S = 60.0
 
 
 @dataclass
@@ -230,7 +234,11 @@ def _built(sandbox, store, http, keyring_file, *, database_url, settings, push_e
         for kind in ("google", "microsoft")
     ]  # fmt: skip
     providers = build_providers(registered, http, public_url, clock)
-    tokens = AccessTokens(store, providers, sealer, clock, lambda: SPREAD)
+    escrow = EscrowFiles(keyring_file.parent)
+    refresher = Refresher(
+        store, providers, sealer, OpenGate(), escrow, clock, lambda: SPREAD, str(uuid4()), CONFIRM_AFTER_S
+    )
+    tokens = AccessTokens(store, refresher, sealer, clock)
     return House(
         sandbox=sandbox,
         store=store,

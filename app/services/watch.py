@@ -1,0 +1,88 @@
+"""The watch of a process: says that it lives, takes in what the database missed, ends attempts of the dead.
+
+One thread per process, no state of its own: whatever it finds stands in rows or files, and any number of
+watches may find it at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.domain.errors import LatchkeyError, UnknownProvider
+from app.domain.tokens import RotationClass, retry_at
+from app.ports import Clock, Nudge, OpenAttempt, Presence, Providers, Store
+from app.services.refreshing import Refresher
+
+PERIOD_S = 0.5
+
+SILENT_S = 3.0
+"""A process is dead when its lock is free and nothing was heard of it for this long. The lock alone would end
+with a cut connection, the heartbeat alone with a pause; a killed process loses both."""
+
+SETTLED_S = 30.0
+"""A restart of the database drops every lock: for this long after it nobody is taken for dead."""
+
+logger = logging.getLogger("latchkey.watch")
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Runs the rounds of the watch."""
+
+    store: Store
+    presence: Presence
+    refresher: Refresher
+    providers: Providers
+    nudge: Nudge
+    clock: Clock
+    settled_s: float = SETTLED_S
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        """Begin in a thread that ends with the process; call it once, after any fork."""
+        threading.Thread(target=self._run, name="watch", daemon=True).start()
+
+    def stop(self) -> None:
+        """End after the present round."""
+        self._stop.set()
+
+    def round(self) -> None:
+        """Do everything once. Raises ``StoreUnavailable`` while the database is away."""
+        self.presence.beat()
+        # Answers before verdicts: one may belong to an attempt that would be given up.
+        self.refresher.settle()
+        self.end_open_attempts()
+
+    def end_open_attempts(self) -> None:
+        """End the attempts of dead processes and make their connections due as their provider's class allows."""
+        with self.store.transaction() as tx:
+            found = tx.attempts.of_the_dead(SILENT_S, self.settled_s)
+            taken = tuple(attempt for attempt in found if tx.attempts.take_over(attempt, self._again_at(attempt)))
+            for attempt in taken:
+                tx.audit.event(
+                    "refresh_taken_over", self.clock(), person_id=attempt.person_id,
+                    connection_id=attempt.connection_id, detail={"attempt": str(attempt.attempt_id)},
+                )  # fmt: skip
+        for attempt in taken:
+            logger.warning("attempt %s: its process died; taken over", attempt.attempt_id)
+            self.nudge.refresh(attempt.connection_id)
+
+    def _again_at(self, attempt: OpenAttempt) -> datetime:
+        try:
+            rotation = self.providers.get(attempt.provider).rotation
+        except UnknownProvider:
+            rotation = RotationClass.STRICT
+        return retry_at(rotation, self.clock(), 0, attempt.access_expires_at)
+
+    def _run(self) -> None:
+        while not self._stop.wait(PERIOD_S):
+            try:
+                self.round()
+            except LatchkeyError as error:
+                logger.warning("watch: %s", error.code)
+            except Exception:
+                # The thread must outlive whatever this was: without it nobody here is known to live.
+                logger.exception("watch")
