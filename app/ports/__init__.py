@@ -34,12 +34,11 @@ from app.ports.credentials import (
     SigningKeyState,
     SigningKeyStore,
     TokenReader,
-    TokenSigner,
     TrustedIssuer,
     TrustedIssuers,
     Workload,
 )
-from app.ports.crypto import DataKey, SealContext, Sealer
+from app.ports.crypto import DataKey, SealContext, Sealer, TokenSigner
 from app.ports.gate import CallBudget, Draw, ProviderGate, ProviderHealthStore
 from app.ports.identities import AuthorizationStore, PeopleStore, ServiceStore
 from app.ports.policies import Block, Chunk, PolicyStore, Standing
@@ -61,9 +60,9 @@ __all__ = [
     "CalendarProvider",
     "CalendarRow",
     "CalendarStore",
+    "CallBudget",
     "ChannelRow",
     "ChannelStore",
-    "CallBudget",
     "Chunk",
     "Clock",
     "ConnectLinkStore",

@@ -16,8 +16,8 @@ from app.store.connect_links import PostgresConnectLinks
 from app.store.connections import PostgresConnections
 from app.store.people import PostgresPeople
 from app.store.policies import PostgresPolicies
-from app.store.service_credentials import PostgresCredentials
 from app.store.provider_health import PostgresProviderHealth
+from app.store.service_credentials import PostgresCredentials
 from app.store.services import PostgresServices
 from app.store.signing_keys import PostgresSigningKeys
 from app.store.tokens import PostgresTokens
