@@ -156,14 +156,19 @@ def assemble(
     tokens = AccessTokens(store, refresher, sealer, clock, waiting=threading.BoundedSemaphore(most_waiting))
     sync = SyncSettings(timedelta(days=env.sync_past_days), timedelta(days=env.sync_future_days), env.poll_interval)
     channels = Channels(store, providers, tokens, sealer, nudge, clock, spread, env.public_url, env.push_enabled)
+    authorization = Authorization(store, providers, sealer, sessions, grants, clock, env.public_url)
+    disconnect = Disconnect(store, providers, sealer, channels, tokens, clock)
+    links = ConnectLinks(store, disconnect, nudge, clock)
     return Services(
         providers=providers,
         nudge=nudge,
         sessions=sessions,
-        authorization=Authorization(store, providers, sealer, sessions, grants, clock, env.public_url),
+        authorization=authorization,
         connections=Connections(store, providers),
         agenda=Agenda(store),
-        disconnect=Disconnect(store, providers, sealer, channels, tokens, clock),
+        disconnect=disconnect,
+        connect_links=links,
+        connect_link_visits=ConnectLinkVisits(store, authorization, links, clock),
         access_tokens=tokens,
         watch=Watch(store, presence, refresher, providers, nudge, clock),
         clients=ServiceClients(store, clock),
@@ -174,7 +179,7 @@ def assemble(
         calendar_sync=CalendarSync(store, providers, tokens, clock, spread, sync),
         channels=channels,
         notifications=Notifications(store, sealer, nudge, clock),
-        due_work=DueWork(store, clock, env.push_enabled),
+        due_work=DueWork(store, clock, gate, env.push_enabled),
         health=Health(store, broker_check(env.redis_url)),
         csrf_key=sealer.keyed_hash("csrf", "key"),
     )

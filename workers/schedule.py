@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 TICKS: dict[str, tuple[float, str]] = {
-    "refresh_due": (2.0, "refresh"),
+    "refresh_due": (1.0, "refresh"),
     "list_calendars_due": (5.0, "sync"),
     "sync_due": (1.0, "sync"),
     "open_channels_due": (5.0, "push"),
+    "chain_audit": (2.0, "maint"),
     "stop_channels": (30.0, "push"),
+    "lapse_connect_links": (15.0, "maint"),
 }
 """Task to period in seconds and queue."""
 

@@ -34,7 +34,9 @@ TICK_TASKS: Mapping[str, Claim] = {
     "list_calendars_due": lambda services: _hint(services.due_work.calendar_lists(), services.nudge.list_calendars),
     "sync_due": lambda services: _hint(services.due_work.syncs(), services.nudge.sync_calendar),
     "open_channels_due": lambda services: _hint(services.due_work.channels(), services.nudge.open_channel),
+    "chain_audit": lambda services: services.hand_out_log.collect(),
     "stop_channels": lambda services: services.channels.stop_pending(),
+    "lapse_connect_links": lambda services: services.connect_links.lapse(),
 }
 """Task name to what a tick of beat does: claim due rows and hint at each."""
 

@@ -71,6 +71,11 @@ class Keyring:
             raise CipherError("unknown_key_id")
         return found
 
+    @property
+    def hashing_id(self) -> bytes:
+        """Return the id of the key that keyed hashes are derived from."""
+        return self._hashing
+
     def hashing_key(self) -> bytes:
         """Return the key that keyed hashes are derived from."""
         return self._keys[self._hashing]

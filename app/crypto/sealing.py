@@ -74,13 +74,14 @@ class ConnectionKey:
 class RingSealer:
     """Implements ``ports.Sealer`` with a key ring. Safe to share between threads."""
 
-    __slots__ = ("_hash_keys", "_keyring")
+    __slots__ = ("_chain_keys", "_hash_keys", "_keyring")
 
     def __init__(self, keyring: Keyring) -> None:
         """Seal with the primary key of ``keyring``, open with any."""
         self._keyring = keyring
         # Purposes are a handful of constants; deriving costs more than the hash itself.
         self._hash_keys: dict[str, bytes] = {}
+        self._chain_keys: dict[bytes, bytes] = {}
 
     def new_data_key(self, connection_id: UUID) -> bytes:
         """Make a data key for a connection and return it wrapped under the primary key."""
@@ -104,6 +105,17 @@ class RingSealer:
         if key is None:
             key = self._hash_keys[purpose] = _derived(self._keyring.hashing_key(), f"hash {purpose}")
         return hmac.digest(key, value.encode(), "sha256")
+
+    def chain_key_id(self) -> bytes:
+        """Return the id (four bytes) of the key that new entries of the audit log are chained with."""
+        return self._keyring.hashing_id
+
+    def chain_mac(self, key_id: bytes, text: bytes) -> bytes:
+        """Return HMAC-SHA256 of ``text`` under the audit key derived from a key of the ring; raises ``CipherError``."""
+        key = self._chain_keys.get(key_id)
+        if key is None:
+            key = self._chain_keys[key_id] = _derived(self._keyring.key(key_id), "audit chain")
+        return hmac.digest(key, text, "sha256")
 
     def key_checks(self) -> Mapping[bytes, bytes]:
         """Return key id to check value of every key in the ring; a check value is derived one way."""

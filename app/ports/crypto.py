@@ -61,3 +61,22 @@ class Sealer(Protocol):
 
         A check value shows whether two rings mean the same key by an id, and shows nothing else.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class NewSigningKey:
+    """A key just made."""
+
+    private_key: Secret
+    public_jwk: Mapping[str, object]
+    """With ``kid``, ``use`` and ``alg``."""
+
+
+class TokenSigner(Protocol):
+    """Makes keys and signatures for our own tokens (ES256, RFC 7518 section 3.4)."""
+
+    def new_key(self, kid: str) -> NewSigningKey:
+        """Make a key pair."""
+
+    def sign(self, private_key: Secret, header: Mapping[str, str], claims: Mapping[str, object]) -> Secret:
+        """Return the signed token in compact form (RFC 7515 section 7.1); ``alg`` is added to the header."""

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from app.domain.connections import Connection, Status
-from app.domain.errors import (
-    LatchkeyError,
-    NotAllowed,
-    ReconnectRequired,
-    ScopesMissing,
-    UnknownConnection,
-)
-from app.domain.features import Feature, missing_scopes, scopes_beyond
+from app.domain.connections import Connection
+from app.domain.errors import LatchkeyError, RateLimited, RefreshInProgress
 from app.domain.people import Service
+from app.domain.policies import Allowed, Denied, decide
+from app.domain.rates import TokenBuckets
 from app.domain.tokens import AccessToken
-from app.ports import Clock, HandOut, Sealer, Store, StoredTokens
+from app.ports import Clock, HandOut, Sealer
 from app.services.access_tokens import AccessTokens
-from app.services.brief_cache import BriefCache
+from app.services.brief_cache import KEPT_S, BriefCache
 from app.services.hand_out_log import HandOutLog
+from app.services.hourly_quota import HourlyQuota
+from app.services.resolution import CHECKS, Ask, Resolved, Resolver
+
+DEFAULT_MIN_VALIDITY_S = 60
+"""What we aim at for a caller who does not say what it needs; a shorter token is better than none then."""
+
+_ROUNDS = 3
+"""How often an exchange begins anew because asking the provider took so long that the decision was stale."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeRequest:
-    """What a service asks for."""
+    """What a service asks for, and how good the token must be."""
 
-    connection_id: UUID
-    audience: str | None
-    """Provider key the service expects; null when it does not care."""
-    scopes: tuple[str, ...]
-    features: tuple[Feature, ...]
-    purpose: str | None
-    min_validity_s: int
-    rejected_token_sha256: str | None
+    ask: Ask
+    min_validity_s: int | None = None
+    """Null: the caller did not say."""
+    rejected_token_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,92 +46,165 @@ class Exchanged:
     connection: Connection
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What a decision rests on: ciphertext and policy, never a token in clear."""
+class ExchangeRefused(LatchkeyError):
+    """No token for this request: ``cause`` says why. ``connection`` is null when the service may not know of one."""
 
-    tokens: StoredTokens
-    allowed: frozenset[Feature]
+    code = "exchange_refused"
+
+    def __init__(self, cause: LatchkeyError, connection: Connection | None) -> None:
+        """Keep both."""
+        super().__init__(cause.code)
+        self.cause = cause
+        self.connection = connection
 
 
+@dataclass(slots=True)
+class _Cleared:
+    """A request that nothing stands in the way of, as of ``read_at``: ciphertext, never a token in clear."""
+
+    found: Resolved
+    verdict: Allowed
+    read_at: float
+    """Monotonic, from before the first query."""
+    fingerprint: bytes | None = None
+    """Of the token of this very generation, once it was opened."""
+
+
+@dataclass(frozen=True)
 class TokenExchange:
     """Decides, fetches, writes down, releases: in this order."""
 
-    def __init__(self, store: Store, access_tokens: AccessTokens, sealer: Sealer, clock: Clock) -> None:
-        self.store = store
-        self.access_tokens = access_tokens
-        self.sealer = sealer
-        self.clock = clock
-        self._log = HandOutLog(store)
-        self._facts: BriefCache[tuple[UUID, UUID], _Facts] = BriefCache()
+    resolver: Resolver
+    access_tokens: AccessTokens
+    sealer: Sealer
+    clock: Clock
+    log: HandOutLog
+    rates: TokenBuckets
+    """Per service and subject: a caller in a loop is stopped before it costs anything."""
+    quota: HourlyQuota
+    monotonic: Callable[[], float] = time.monotonic
+    _cleared: BriefCache[tuple[UUID, Ask], _Cleared] = field(default_factory=BriefCache)
 
     def exchange(self, service: Service, request: ExchangeRequest) -> Exchanged:
         """Return a token for the service, or say why not.
 
-        Raises ``UnknownConnection`` (does not exist, or is none of the service's business: the same answer),
-        ``NotAllowed``, ``ScopesMissing``, ``ReconnectRequired`` and what ``AccessTokens.get`` raises.
+        Raises ``RateLimited``, and ``ExchangeRefused`` with any error of ``Resolver.resolve``, of the checks and of
+        ``AccessTokens.serve`` in it. A refusal is written down like a release.
         """
-        key = (service.id, request.connection_id)
+        key = (service.id, request.ask)
+        wait_s = self.rates.take((service.id, request.ask.subject))
+        if wait_s:
+            raise RateLimited("requests", retry_after_s=wait_s)
         if request.rejected_token_sha256 is not None:
-            self._facts.forget(key)
-        facts = self._facts.get(key, lambda: self._read(*key))
-        connection = facts.tokens.connection
-        if not facts.allowed or request.audience not in (None, connection.provider):
-            raise UnknownConnection
+            self._cleared.forget(key)
         try:
-            _judge(facts, request)
-            token = self.access_tokens.serve(facts.tokens, request.min_validity_s, request.rejected_token_sha256)
-        except LatchkeyError as error:
-            self._facts.forget(key)
-            self._write(service, connection, request, None, error.code)
+            for _ in range(_ROUNDS):
+                cleared = self._cleared.get(key, lambda: self._clear(*key))
+                token = self._serve(cleared, request)
+                if token.generation != cleared.found.connection.generation:
+                    self._cleared.forget(key)
+                # Asking the provider may take long, and a person or an operator may have said no meanwhile.
+                if self.monotonic() - cleared.read_at <= KEPT_S:
+                    return self._release(service, cleared, token)
+            raise RefreshInProgress
+        except RateLimited:
             raise
-        return Exchanged(self._write(service, connection, request, token, None), token, connection)
+        except LatchkeyError as error:
+            self._cleared.forget(key)
+            raise self._refusal(service, request.ask, error) from error
 
-    def _read(self, service_id: UUID, connection_id: UUID) -> _Facts:
-        """Read what is known; a stranger's connection and a missing one look alike."""
-        with self.store.reading() as tx:
-            tokens = tx.tokens.current(connection_id)
-            if tokens is None or tokens.connection.status is Status.DISCONNECTED:
-                raise UnknownConnection
-            allowed = tx.services.allowed_features(service_id, tokens.connection.provider, self.clock())
-        return _Facts(tokens, allowed)
+    def _clear(self, service_id: UUID, ask: Ask) -> _Cleared:
+        """Resolve and check; raises what stands in the way, as ``ExchangeRefused`` once the connection is known."""
+        read_at = self.monotonic()
+        found = self.resolver.resolve(service_id, ask)
+        for check in CHECKS.values():
+            error = check(found)
+            if error is not None:
+                raise ExchangeRefused(error, found.connection)
+        assert isinstance(found.verdict, Allowed)  # noqa: S101  # the first check; tells the type checker
+        return _Cleared(found, found.verdict, read_at)
 
-    def _write(
-        self,
-        service: Service,
-        connection: Connection,
-        request: ExchangeRequest,
-        token: AccessToken | None,
-        reason: str | None,
-    ) -> UUID:
-        """Write the decision down; a token leaves only after this is committed."""
+    def _serve(self, cleared: _Cleared, request: ExchangeRequest) -> AccessToken:
+        wanted_s = DEFAULT_MIN_VALIDITY_S if request.min_validity_s is None else request.min_validity_s
+        charged = self._charge(cleared) if cleared.verdict.limits else ()
+        try:
+            return self.access_tokens.serve(
+                cleared.found.tokens,
+                wanted_s,
+                request.rejected_token_sha256,
+                at_least_s=1.0 if request.min_validity_s is None else request.min_validity_s,
+            )
+        except LatchkeyError as error:
+            for policy_id, limit in charged:
+                self.quota.give_back(policy_id, limit)
+            raise ExchangeRefused(error, cleared.found.connection) from error
+
+    def _charge(self, cleared: _Cleared) -> tuple[tuple[UUID, int], ...]:
+        """Count the hand-out against every limited policy it rests on; returns them. Raises ``RateLimited``.
+
+        When one is spent, the others may still allow the request without it.
+        """
+        verdict: Allowed | Denied = cleared.verdict
+        spent: set[UUID] = set()
+        wait_s = 0.0
+        while isinstance(verdict, Allowed):
+            charged: list[tuple[UUID, int]] = []
+            for policy_id, limit in verdict.limits:
+                wait_s = self.quota.spend(policy_id, limit)
+                if wait_s:
+                    spent.add(policy_id)
+                    break
+                charged.append((policy_id, limit))
+            else:
+                return tuple(charged)
+            for policy_id, limit in charged:
+                self.quota.give_back(policy_id, limit)
+            rest = [policy for policy in cleared.found.standing.policies if policy.id not in spent]
+            verdict = decide(rest, cleared.found.question)
+        raise RateLimited("policy", retry_after_s=wait_s)
+
+    def _release(self, service: Service, cleared: _Cleared, token: AccessToken) -> Exchanged:
+        """Write the hand-out down, then let the token go."""
+        found = cleared.found
+        fingerprint = cleared.fingerprint
+        if fingerprint is None or token.generation != found.connection.generation:
+            fingerprint = self.sealer.keyed_hash("hand_out", token.token.reveal())
+            if token.generation == found.connection.generation:
+                cleared.fingerprint = fingerprint
+        ask = found.ask
         entry = HandOut(
             id=uuid4(),
             service_id=service.id,
-            connection_id=connection.id,
-            person_id=connection.person_id,
-            purpose=request.purpose,
-            features=tuple(request.features),
-            scopes=request.scopes or (token.scopes if token else ()),
-            decision="released" if token else "denied",
-            reason=reason,
-            token_fingerprint=self.sealer.keyed_hash("hand_out", token.token.reveal()) if token else None,
+            connection_id=found.connection.id,
+            person_id=found.connection.person_id,
+            purpose=found.question.purpose,
+            features=ask.features,
+            scopes=ask.scopes or token.scopes,
+            decision="released",
+            reason=None,
+            token_fingerprint=fingerprint,
             at=self.clock(),
         )
-        self._log.write(entry)
-        return entry.id
+        self.log.write(entry)
+        return Exchanged(entry.id, token, found.connection)
 
-
-def _judge(facts: _Facts, request: ExchangeRequest) -> None:
-    connection, allowed = facts.tokens.connection, facts.allowed
-    if connection.status is Status.NEEDS_RECONNECT and connection.reason is not None:
-        raise ReconnectRequired(connection.reason)
-    if not set(request.features) <= allowed | {Feature.IDENTITY}:
-        raise NotAllowed("features")
-    # The token carries everything that was granted, so everything granted must be allowed.
-    if scopes_beyond(connection.kind, connection.granted_scopes, allowed):
-        raise NotAllowed("scopes")
-    lacking = [s for f in request.features for s in missing_scopes(connection.kind, f, connection.granted_scopes)]
-    lacking += [s for s in request.scopes if s not in connection.granted_scopes]
-    if lacking:
-        raise ScopesMissing(lacking)
+    def _refusal(self, service: Service, ask: Ask, error: LatchkeyError) -> ExchangeRefused:
+        """Write the refusal down and return it. What was asked about and is not known of stays out of the log."""
+        refused = error if isinstance(error, ExchangeRefused) else ExchangeRefused(error, None)
+        connection = refused.connection
+        self.log.write(
+            HandOut(
+                id=uuid4(),
+                service_id=service.id,
+                connection_id=connection.id if connection else None,
+                person_id=connection.person_id if connection else None,
+                purpose=ask.purpose or ask.subject.purpose,
+                features=ask.features,
+                scopes=ask.scopes,
+                decision="denied",
+                reason=refused.cause.code,
+                token_fingerprint=None,
+                at=self.clock(),
+            )
+        )
+        return refused

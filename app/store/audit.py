@@ -1,4 +1,4 @@
-"""The audit: what happened, append only."""
+"""Events of transactions, and the history of a connection."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, literal, select, text, union_all
 
-from app.store.schema import audit_events
+from app.domain.audit import Detail
+from app.store.schema import audit_events, audit_log
+from app.store.schema.audit import NOT_A_HAND_OUT
+from app.store.storable import storable
+
+_E, _L = audit_events.c, audit_log.c
 
 
 class PostgresAudit:
@@ -23,23 +28,34 @@ class PostgresAudit:
         kind: str,
         at: datetime,
         *,
+        service_id: UUID | None = None,
         person_id: UUID | None = None,
         connection_id: UUID | None = None,
-        detail: Mapping[str, str] | None = None,
+        detail: Detail | None = None,
     ) -> None:
-        """Write an event; ``detail`` holds codes and ids, never secrets."""
+        """Write an event with the transaction; it is chained moments after the commit. No secrets in ``detail``."""
         self._connection.execute(
             insert(audit_events).values(
-                kind=kind, at=at, person_id=person_id, connection_id=connection_id, detail=dict(detail or {})
+                kind=kind,
+                at=at,
+                service_id=service_id,
+                person_id=person_id,
+                connection_id=connection_id,
+                detail=storable(detail or {}),
             )
         )
 
     def of_connection(self, connection_id: UUID, limit: int) -> tuple[tuple[datetime, str, Mapping[str, str]], ...]:
-        """Return a connection's latest events, newest first."""
-        rows = self._connection.execute(
-            select(audit_events.c.at, audit_events.c.kind, audit_events.c.detail)
-            .where(audit_events.c.connection_id == connection_id)
-            .order_by(audit_events.c.id.desc())
+        """Return a connection's latest events without hand-outs, newest first, those not yet chained included."""
+        waiting = select(_E.at, _E.kind, _E.detail, literal(1).label("is_waiting"), _E.id.label("place")).where(
+            _E.connection_id == connection_id
+        )
+        chained = (
+            select(_L.at, _L.kind, _L.detail, literal(0), _L.seq)
+            .where(_L.connection_id == connection_id, text(NOT_A_HAND_OUT))
+            .order_by(_L.seq.desc())
             .limit(limit)
         )
-        return tuple((row.at, row.kind, row.detail) for row in rows)
+        # One statement sees an event in one of the two places, never in both or neither.
+        newest = union_all(waiting, chained).order_by(text("is_waiting DESC, place DESC")).limit(limit)
+        return tuple((row.at, row.kind, row.detail) for row in self._connection.execute(newest))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import psycopg
 from sqlalchemy import Engine, create_engine
@@ -19,9 +19,6 @@ RECYCLE_S = 1800
 READ_ONLY = "25006"
 OUT_OF_SOMETHING = ("53", "57", "58")
 """SQLSTATE of a read-only transaction, and the classes for resources, operator intervention and the system."""
-
-LOG_POOL_SIZE = 1
-"""Groups of hand-outs are written one after the other."""
 
 _SESSION = {
     "timezone": "UTC",
@@ -57,11 +54,6 @@ def write_engine(url: str, limits: Limits) -> Engine:
         pool_pre_ping=True,
         connect_args=_connect_args(limits),
     )
-
-
-def log_engine(url: str, limits: Limits) -> Engine:
-    """Return the engine of the hand-out log: single statements whose commit does not wait for the disk."""
-    return read_engine(url, replace(limits, read_pool_size=LOG_POOL_SIZE), synchronous_commit="off")
 
 
 def read_engine(url: str, limits: Limits, **session: str) -> Engine:

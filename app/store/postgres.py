@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import text
 
 from app import guard
-from app.ports import HandOut, Sealer
-from app.store.engine import Limits, log_engine, read_engine, typed_faults, write_engine
-from app.store.hand_out_log import write_hand_outs
+from app.ports import Sealer
+from app.store.engine import Limits, read_engine, typed_faults, write_engine
 from app.store.key_checks import keys_fit
 from app.store.unit_of_work import UnitOfWork
 
@@ -23,7 +22,6 @@ class PostgresStore:
         limits = limits or Limits()
         self._writes = write_engine(url, limits)
         self._reads = read_engine(url, limits)
-        self._log = log_engine(url, limits)
 
     @contextmanager
     def transaction(self) -> Iterator[UnitOfWork]:
@@ -39,10 +37,6 @@ class PostgresStore:
         """Open a unit for reads, each statement on its own. Raises ``StoreUnavailable``."""
         with typed_faults(), self._reads.connect() as connection:
             yield UnitOfWork(connection)
-
-    def write_hand_outs(self, entries: Sequence[HandOut]) -> None:
-        """Write hand-out decisions in one statement, committed on return. Raises ``StoreUnavailable``."""
-        write_hand_outs(self._log, entries)
 
     def ping(self) -> None:
         """Raise ``StoreUnavailable`` when the database does not answer."""
@@ -62,4 +56,3 @@ class PostgresStore:
         """Close all pooled connections."""
         self._writes.dispose()
         self._reads.dispose()
-        self._log.dispose()

@@ -23,12 +23,15 @@ from app.domain.people import Person
 from app.domain.secret import Secret
 from app.ports import Sealer
 from app.services.access_tokens import AccessTokens
+from app.services.audit_chain import AuditChain
 from app.services.authorization import Authorization, Connected, SignedIn
 from app.services.grants import Grants
+from app.services.hand_out_log import HandOutLog
 from app.services.refreshing import Refresher
 from app.services.sessions import Sessions
 from app.store.escrow import EscrowFiles
 from app.store.postgres import PostgresStore
+from app.store.spool import FileSpool
 from tests.fake_provider import FakeProvider, FakeProviders, RecordingNudge
 from tests.fakes import OpenGate
 
@@ -77,6 +80,8 @@ class House:
     authorization: Authorization
     tokens: AccessTokens
     gate: OpenGate
+    audit: AuditChain
+    hand_out_log: HandOutLog
     sleep: Callable[[float], None] = field(default=lambda _seconds: None)
 
     def sign_in(self) -> Person:
@@ -117,5 +122,10 @@ def house(database_url: str, keyring_file: Path, tmp_path: Path) -> Iterator[Hou
         store, providers, sealer, gate, EscrowFiles(tmp_path), clock, lambda: 0.5, str(uuid4()), CONFIRM_AFTER_S
     )
     tokens = AccessTokens(store, refresher, sealer, clock)
-    yield House(store, sealer, provider, providers, nudge, clock, sessions, authorization, tokens, gate)
+    audit = AuditChain(store, sealer)
+    log = HandOutLog(FileSpool(tmp_path / "audit"), audit)
+    yield House(
+        store, sealer, provider, providers, nudge, clock, sessions, authorization, tokens, gate, audit, log
+    )  # fmt: skip
+    log.close()
     store.close()

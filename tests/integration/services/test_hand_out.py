@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from app.domain.connections import Connection
-from app.domain.errors import InvalidClient, NotAllowed, ScopesMissing, StoreUnavailable, UnknownConnection
+from app.domain.errors import InvalidClient, NotAllowed, ScopesMissing, UnknownConnection
 from app.domain.features import Feature
 from app.domain.people import Service
-from app.ports import HandOut
-from app.services.hand_out_log import HandOutLog
 from app.services.service_clients import ServiceClients
 from app.services.token_exchange import Exchanged, ExchangeRequest, TokenExchange
 from tests.fake_provider import SCOPES
@@ -35,7 +32,7 @@ def connected(house: House, scope: str = SCOPES) -> Connection:
 
 
 def exchange(house: House, service: Service, connection: Connection, **changes: object) -> Exchanged:
-    exchanges = TokenExchange(house.store, house.tokens, house.sealer, house.clock)
+    exchanges = TokenExchange(house.store, house.tokens, house.sealer, house.clock, house.hand_out_log)
     return exchanges.exchange(service, replace(REQUEST, connection_id=connection.id, **changes))
 
 
@@ -89,7 +86,7 @@ def test_what_the_person_did_not_grant_is_named(house: House) -> None:
 def test_a_disconnected_connection_is_gone_within_the_second(house: House) -> None:
     connection = connected(house)
     service = a_service(house, *Feature)
-    exchanges = TokenExchange(house.store, house.tokens, house.sealer, house.clock)
+    exchanges = TokenExchange(house.store, house.tokens, house.sealer, house.clock, house.hand_out_log)
     request = replace(REQUEST, connection_id=connection.id)
     exchanges.exchange(service, request)
 
@@ -115,57 +112,3 @@ def test_a_rotated_secret_lives_until_the_next_rotation(house: House) -> None:
     assert fresh.authenticate("rotating", third.reveal())
     with pytest.raises(InvalidClient):
         fresh.authenticate("rotating", first.reveal())
-
-
-def entry() -> HandOut:
-    return HandOut(uuid4(), uuid4(), None, None, None, (), (), "denied", "test", None, datetime.now(UTC))
-
-
-def write_together(log: HandOutLog, count: int) -> list[BaseException | None]:
-    outcomes: list[BaseException | None] = []
-
-    def write() -> None:
-        try:
-            log.write(entry())
-        except BaseException as error:  # noqa: BLE001  # the outcome is what the test asks about
-            outcomes.append(error)
-        else:
-            outcomes.append(None)
-
-    threads = [threading.Thread(target=write) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return outcomes
-
-
-class SlowStore:
-    """Stands in the way of the first write until others have queued behind it."""
-
-    def __init__(self, error: BaseException | None = None) -> None:
-        self.groups: list[list[UUID]] = []
-        self.error = error
-
-    def write_hand_outs(self, entries: list[HandOut]) -> None:
-        self.groups.append([e.id for e in entries])
-        threading.Event().wait(0.1)
-        if self.error is not None:
-            raise self.error
-
-
-def test_callers_that_wait_together_share_a_commit() -> None:
-    store = SlowStore()
-
-    outcomes = write_together(HandOutLog(store), 12)  # type: ignore[arg-type]
-
-    assert outcomes == [None] * 12
-    assert sum(map(len, store.groups)) == 12
-    assert len(store.groups) < 6
-
-
-@pytest.mark.parametrize("error", [StoreUnavailable(), RuntimeError("bug"), KeyboardInterrupt()])
-def test_no_member_of_a_failed_group_is_let_go(error: BaseException) -> None:
-    outcomes = write_together(HandOutLog(SlowStore(error)), 12)  # type: ignore[arg-type]
-
-    assert None not in outcomes

@@ -9,7 +9,6 @@ from sqlalchemy.exc import IntegrityError
 from app.domain.connections import Identity, Reason, Status
 from app.domain.errors import StoreConflict
 from app.domain.features import Feature
-from app.ports import HandOut
 from app.store.schema import metadata
 from tests.integration.store.rows import FEATURES, HOLD, NOW, Session, generation, identity, single
 
@@ -139,14 +138,11 @@ def test_disconnecting_leaves_the_row_and_the_audit_and_nothing_else(store, rows
         tx.tokens.lease(connection.id, "worker", uuid4(), 60, parent=1)
         tx.channels.add(uuid4(), calendar.id, b"hash", NOW)
         tx.audit.event("connected", NOW, person_id=connection.person_id, connection_id=connection.id)
-    store.write_hand_outs(
-        [HandOut(uuid4(), uuid4(), connection.id, connection.person_id, None, (), (), "released", None, b"f", NOW)]
-    )
 
     end(store, connection)
 
     filled = {table.name for table in metadata.sorted_tables if peek(f"TABLE {table.name}")}
-    assert filled == {"people", "sign_in_identities", "connections", "audit_events", "hand_outs"}
+    assert filled == {"people", "sign_in_identities", "connections", "audit_events"}
     found = get(store, connection)
     assert (found.status, found.status_since, found.generation) == (Status.DISCONNECTED, LATER, 0)
     assert (found.granted_scopes, found.access_expires_at, found.email) == ((), None, "ada@example.test")

@@ -11,7 +11,6 @@ from app.domain.connections import Identity
 from app.domain.errors import ConsentAlreadyUsed
 from app.domain.features import Feature
 from app.domain.people import SESSION_IDLE, SESSION_LIFETIME
-from app.ports import HandOut
 from tests.integration.store.rows import NOW, Session, identity
 
 
@@ -327,16 +326,3 @@ def test_the_history_of_a_connection_is_newest_first(store):
     with store.reading() as tx:
         history = tx.audit.of_connection(connection_id, 2)
     assert history == ((NOW, "refreshed", {"number": "2"}), (NOW, "refreshed", {"number": "1"}))
-
-
-def test_a_hand_out_is_written_as_it_was_decided(store, peek):
-    entry = HandOut(
-        uuid4(), uuid4(), uuid4(), uuid4(), "meeting notes", ("calendar.read",), ("openid",), "denied", "not_allowed",
-        b"\x00print", NOW,
-    )  # fmt: skip
-    store.write_hand_outs([entry])
-    store.write_hand_outs([entry])
-
-    assert peek("SELECT id, features, scopes, decision, reason, token_fingerprint FROM hand_outs") == [
-        (entry.id, ["calendar.read"], ["openid"], "denied", "not_allowed", b"\x00print")
-    ]
