@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 from app.domain.authorizations import Callback, Started
 from app.domain.calendars import Busy, Occurrence, Window
+from app.domain.connect_links import ConnectLink
 from app.domain.connections import Connection, Reason, Status
 from app.domain.errors import InvalidClient, LatchkeyError, UnknownConnection, UnknownProvider
 from app.domain.features import Feature, scopes_for
@@ -20,6 +21,7 @@ from app.domain.secret import Secret
 from app.domain.tokens import AccessToken
 from app.ports import AgendaItem, CalendarRow, Revocation
 from app.services.authorization import Connected, SignedIn
+from app.services.connect_links import MadeLink
 from app.services.connections import ConnectionView
 from app.services.disconnect import Receipt
 from app.services.token_exchange import Exchanged, ExchangeRequest
@@ -31,6 +33,7 @@ BROWSER_TOKEN = "b" * 43
 SERVICE = Service(UUID("22222222-2222-4222-8222-222222222222"), "scheduler")
 SERVICE_SECRET = "a secret with : and % and ü"
 SERVICE_TOKEN = "t" * 43
+LINK_SECRET = "l" * 43
 CONNECTION_ID = UUID("33333333-3333-4333-8333-333333333333")
 HAND_OUT_ID = UUID("44444444-4444-4444-8444-444444444444")
 
@@ -189,6 +192,35 @@ class FakeAuthorization(Answering):
 
 
 @dataclass
+class FakeConnectLinks(Answering):
+    """Knows the one link it is given."""
+
+    link: ConnectLink | None = None
+
+    def create(self, service: Service, wish) -> MadeLink:
+        self.note("create", service, wish)
+        return MadeLink(self.link, Secret(LINK_SECRET))
+
+    def get(self, service: Service, link_id: UUID) -> ConnectLink:
+        self.note("get", service, link_id)
+        return self.link
+
+    def complete(self, service: Service, link_id: UUID) -> ConnectLink:
+        self.note("complete", service, link_id)
+        return self.link
+
+
+@dataclass
+class FakeConnectLinkVisits(Answering):
+    """Has no link, so that every callback is the authorization's alone."""
+
+    authorization: FakeAuthorization = field(default_factory=FakeAuthorization)
+
+    def finish(self, callback: Callback) -> SignedIn | Connected:
+        return self.authorization.finish(callback)
+
+
+@dataclass
 class FakeConnections(Answering):
     views: dict[UUID, ConnectionView] = field(default_factory=lambda: {CONNECTION_ID: make_view()})
 
@@ -331,6 +363,7 @@ class FakeServices:
     providers: FakeProviders = field(default_factory=FakeProviders)
     sessions: FakeSessions = field(default_factory=FakeSessions)
     authorization: FakeAuthorization = field(default_factory=FakeAuthorization)
+    connect_links: FakeConnectLinks = field(default_factory=FakeConnectLinks)
     connections: FakeConnections = field(default_factory=FakeConnections)
     agenda: FakeAgenda = field(default_factory=FakeAgenda)
     disconnect: FakeDisconnect = field(default_factory=FakeDisconnect)
@@ -338,6 +371,11 @@ class FakeServices:
     token_exchange: FakeTokenExchange = field(default_factory=FakeTokenExchange)
     notifications: FakeNotifications = field(default_factory=FakeNotifications)
     health: FakeHealth = field(default_factory=FakeHealth)
+
+
+    @property
+    def connect_link_visits(self) -> FakeConnectLinkVisits:
+        return FakeConnectLinkVisits(authorization=self.authorization)
 
 
 def all_leaves(root: type[LatchkeyError]) -> list[type[LatchkeyError]]:

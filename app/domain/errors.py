@@ -12,7 +12,7 @@
      │   ├─ StateMismatch  ConsentExpired  ConsentAlreadyUsed  ConsentDenied
      │   ├─ AdminApprovalRequired  AccountMismatch  IDTokenInvalid  NoOfflineAccess
      │   └─ ConnectLinkForAnother  ConnectLinkTaken  ConnectLinkUsed  ConnectLinkExpired
-     ├─ UnknownConnectLink  ConnectLinkRefused  TooManyConnectLinks  NotAwaitingCompletion  AwaitingCompletion
+     ├─ UnknownConnectLink  ConnectLinkRefused  NotAwaitingCompletion  AwaitingCompletion
      ├─ ScopesMissing  ReconnectRequired
      ├─ ProviderError
      │   ├─ ProviderUnavailable  ProviderThrottled  (BreakerOpen)  ProviderRejected
@@ -275,12 +275,6 @@ class ConnectLinkRefused(LatchkeyError):
     """A connect link cannot be made as asked; ``detail`` is ``return_uri`` (not allowed) or ``person`` (unknown)."""
 
     code = "connect_link_refused"
-
-
-class TooManyConnectLinks(LatchkeyError):
-    """A service makes connect links faster than anybody could open them."""
-
-    code = "too_many_connect_links"
 
 
 class NotAwaitingCompletion(LatchkeyError):

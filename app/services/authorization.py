@@ -20,6 +20,7 @@ from app.domain.authorizations import (
     check_callback,
     check_issuer,
 )
+from app.domain.connect_links import ConnectLink
 from app.domain.connections import Connection, Identity, Reason
 from app.domain.errors import (
     AdminApprovalRequired,
@@ -36,7 +37,7 @@ from app.domain.people import Person
 from app.domain.secret import Secret
 from app.domain.tokens import TokenAnswer
 from app.ports import AuthorizationStart, Clock, Provider, Providers, Sealer, Store
-from app.services.grants import Grants
+from app.services.grants import Alongside, Grants
 from app.services.sessions import Sessions, new_token, token_hash
 
 SIGN_IN_FEATURES = (Feature.IDENTITY,)
@@ -64,6 +65,18 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A callback that belongs to its request, which nobody can use again. Its code has not been redeemed yet."""
+
+    request: AuthorizationRequest
+    callback: Callback
+    code_verifier: Secret
+    nonce: str
+    connect_link_id: UUID | None
+    """The connect link this consent was started from; null when the person started it here."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Wish:
     """What somebody wants to begin."""
 
@@ -73,6 +86,13 @@ class _Wish:
     return_to: str
     person_id: UUID | None = None
     existing: Connection | None = None
+    link: ConnectLink | None = None
+
+    def login_hint(self) -> str | None:
+        """Return which account the provider should suggest; null when nobody has said."""
+        if self.existing is not None:
+            return self.existing.email
+        return None if self.link is None else self.link.email_hint
 
 
 @dataclass(frozen=True)
@@ -113,19 +133,44 @@ class Authorization:
         wish = _Wish(provider_key, Purpose.CONNECT, features, return_to, person_id, existing)
         return self._start(wish, browser_token)
 
+    def start_linked(self, link: ConnectLink, person_id: UUID, browser_token: Secret) -> Started:
+        """Begin the consent a connect link asks for. The link's id travels in the sealed part of the request."""
+        wish = _Wish(link.provider, Purpose.CONNECT, link.features, "/connections", person_id, link=link)
+        return self._start(wish, browser_token)
+
     def finish(self, callback: Callback) -> SignedIn | Connected:
         """Finish what ``callback`` belongs to; raises leaves of ``AuthorizationError`` and ``ProviderError``."""
+        return self.complete(self.take(callback))
+
+    def take(self, callback: Callback) -> Taken:
+        """Check that ``callback`` is this browser's and person's, and use its request up; nothing is redeemed yet.
+
+        Raises ``StateMismatch``, ``ConsentExpired`` and ``ConsentAlreadyUsed``.
+        """
         request = self._take(callback)
+        kept = json.loads(self.sealer.open_record(request.id, "authorization_request", request.sealed).reveal())
+        link_id = kept.get("connect_link")
+        return Taken(
+            request, callback, Secret(kept["code_verifier"]), kept["nonce"], None if link_id is None else UUID(link_id)
+        )
+
+    def complete(self, taken: Taken, alongside: Alongside | None = None) -> SignedIn | Connected:
+        """Redeem the code of ``taken`` and store what it brings; ``alongside`` joins the transaction of a connection.
+
+        Raises as ``finish`` does.
+        """
+        request, callback = taken.request, taken.callback
         provider = self.providers.get(request.provider)
         check_issuer(provider.issuer(), callback.iss, promised=provider.promises_iss())
         if callback.error is not None or callback.code is None:
             raise _refusal(callback)
-        kept = json.loads(self.sealer.open_record(request.id, "authorization_request", request.sealed).reveal())
-        answer = provider.exchange_code(callback.code, Secret(kept["code_verifier"]), self.redirect_uri(provider.key))
-        identity = _identity(provider, answer, kept["nonce"])
+        answer = provider.exchange_code(callback.code, taken.code_verifier, self.redirect_uri(provider.key))
+        identity = _identity(provider, answer, taken.nonce)
         if request.purpose is Purpose.SIGN_IN:
             return self._sign_in(request, identity)
-        return self._connect(request, provider, answer, identity)
+        stored = self.grants.store_consent(request, provider, answer, identity, alongside)
+        self._try(provider, answer, stored.connection)
+        return Connected(stored.connection, stored.is_new, stored.connection.declined(), request.return_to)
 
     def redirect_uri(self, provider_key: str) -> str:
         """Return the provider's own redirect URI, built from configuration and from nothing a request says."""
@@ -140,7 +185,7 @@ class Authorization:
             code_verifier=new_token(),
             redirect_uri=self.redirect_uri(provider.key),
             scopes=tuple(sorted(scopes_for(provider.kind, wish.features))),
-            login_hint=wish.existing.email if wish.existing else None,
+            login_hint=wish.login_hint(),
             offline=wish.purpose is Purpose.CONNECT,
         )
         # The metadata may have to be fetched for the URL: before the transaction, never inside it.
@@ -152,7 +197,9 @@ class Authorization:
     def _request(self, wish: _Wish, start: AuthorizationStart, browser: Secret) -> AuthorizationRequest:
         """Return the row of a pending request; its secrets are sealed, its state and cookie are hashes."""
         now, request_id = self.clock(), uuid4()
-        kept = Secret(json.dumps({"code_verifier": start.code_verifier.reveal(), "nonce": start.nonce}))
+        kept = {"code_verifier": start.code_verifier.reveal(), "nonce": start.nonce}
+        if wish.link is not None:
+            kept["connect_link"] = str(wish.link.id)
         return AuthorizationRequest(
             id=request_id,
             state_hash=token_hash(start.state),
@@ -164,7 +211,7 @@ class Authorization:
             features=wish.features,
             scopes=start.scopes,
             return_to=wish.return_to,
-            sealed=self.sealer.seal_record(request_id, "authorization_request", kept),
+            sealed=self.sealer.seal_record(request_id, "authorization_request", Secret(json.dumps(kept))),
             created_at=now,
             expires_at=now + LIFETIME,
         )
@@ -223,14 +270,6 @@ class Authorization:
             token = self.sessions.start(tx, person.id)
             tx.audit.event("signed_in", self.clock(), person_id=person.id, detail={"provider": request.provider})
         return SignedIn(person, token, request.return_to)
-
-    def _connect(
-        self, request: AuthorizationRequest, provider: Provider, answer: TokenAnswer, identity: Identity
-    ) -> Connected:
-        stored = self.grants.store_consent(request, provider, answer, identity)
-        connection = stored.connection
-        self._try(provider, answer, connection)
-        return Connected(connection, stored.is_new, connection.declined(), request.return_to)
 
 
 def _identity(provider: Provider, answer: TokenAnswer, nonce: str) -> Identity:

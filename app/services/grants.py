@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -80,6 +81,11 @@ class StoredConsent:
     is_new: bool
 
 
+Alongside = Callable[[Transaction, UUID, Connection | None], None]
+"""What else belongs into the transaction that stores a consent: called with it, the connection's id, and the
+connection as it was before; null for a new one. Called again when the transaction is."""
+
+
 @dataclass(frozen=True)
 class Grants:
     """Turns a token answer of a consent into stored, sealed state."""
@@ -91,14 +97,19 @@ class Grants:
     spread: Spread
 
     def store_consent(
-        self, request: AuthorizationRequest, provider: Provider, answer: TokenAnswer, identity: Identity
+        self,
+        request: AuthorizationRequest,
+        provider: Provider,
+        answer: TokenAnswer,
+        identity: Identity,
+        alongside: Alongside | None = None,
     ) -> StoredConsent:
         """Store the answer under the right connection and make its calendars due.
 
         Raises ``AccountMismatch`` when another account came back than the one to repair (the connection
         stays untouched), ``NoOfflineAccess`` when nothing stored could be kept alive.
         """
-        consent = _Consent(request, provider, answer, identity)
+        consent = _Consent(request, provider, answer, identity, alongside)
         existing = self._existing(consent)
         if answer.refresh_token is None and (existing is None or existing.status is not Status.ACTIVE):
             raise NoOfflineAccess
@@ -135,6 +146,8 @@ class Grants:
             tx.connections.due_calendar_list(connection_id, now)
             kind = "connected" if existing is None else "reconnected"
             tx.audit.event(kind, now, person_id=consent.person_id, connection_id=connection_id)
+            if consent.alongside is not None:
+                consent.alongside(tx, connection_id, existing)
             stored = tx.connections.get(connection_id)
         if stored is None:
             raise UnknownConnection
@@ -177,6 +190,7 @@ class _Consent:
     provider: Provider
     answer: TokenAnswer
     identity: Identity
+    alongside: Alongside | None
 
     @property
     def person_id(self) -> UUID:

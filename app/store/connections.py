@@ -67,7 +67,7 @@ class PostgresConnections:
         """Return the connections a service has a policy for, that are not disconnected."""
         policy = exists().where(policies.c.service_id == service_id, concerns_connection(now))
         only = () if provider is None else (_C.provider == provider,)
-        return self._read(policy, _CONNECTED, *only)
+        return self._read(policy, _CONNECTED, _C.completion_due_at.is_(None), *only)
 
     def add(  # noqa: PLR0913, PLR0917 - one argument per fact about a new row, as the port has it
         self,

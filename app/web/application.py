@@ -10,9 +10,9 @@ from app.bootstrap import Services
 from app.domain.errors import ConfigurationError
 from app.web import access_log, assets, csrf, current, texts
 from app.web.access import admit
-from app.web.api import health, hooks, listing, tokens
+from app.web.api import connect_links, health, hooks, listing, tokens
 from app.web.error_answers import register_error_handlers
-from app.web.pages import agenda, connections, consent, start
+from app.web.pages import agenda, connect_link, connections, consent, start
 from app.web.probes import ProbesByAnyName
 from app.web.security_headers import add_security_headers
 from app.web.settings import MAX_BODY_BYTES, WebSettings
@@ -20,10 +20,12 @@ from app.web.settings import MAX_BODY_BYTES, WebSettings
 _BLUEPRINTS = (
     start.blueprint,
     consent.blueprint,
+    connect_link.blueprint,
     connections.blueprint,
     agenda.blueprint,
     tokens.blueprint,
     listing.blueprint,
+    connect_links.blueprint,
     hooks.blueprint,
     health.blueprint,
     assets.blueprint,

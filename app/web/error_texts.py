@@ -116,6 +116,42 @@ ERROR_PAGES: Mapping[str, ErrorWords] = {
         _AGAIN,
         "/connect",
     ),
+    "connect_link_for_another": ErrorWords(
+        "This link is for somebody else",
+        "It was made for another person than the one who is signed in here. Nothing happened, and it still works for "
+        "them. If it is meant for you, sign out, sign in with the account your organisation knows you by, and open "
+        "the link again.",
+        "See your connections",
+        _CONNECTIONS,
+    ),
+    "connect_link_taken": ErrorWords(
+        "This link is in use elsewhere",
+        "Somebody has already gone on with it in another browser, and only that browser can finish it. If that was "
+        "you, go back there. If it was not, nothing of yours was connected; please ask for a new link.",
+        "See your connections",
+        _CONNECTIONS,
+    ),
+    "connect_link_used": ErrorWords(
+        "This link has been used",
+        "Every link works once. Your connections page shows what is in effect; for anything else, please ask for a "
+        "new link where you got this one.",
+        "See your connections",
+        _CONNECTIONS,
+    ),
+    "connect_link_expired": ErrorWords(
+        "This link is no longer valid",
+        "For your safety it works for half an hour only. Nothing was connected. Please ask for a new one where you "
+        "got it.",
+        "See your connections",
+        _CONNECTIONS,
+    ),
+    "unknown_connect_link": ErrorWords(
+        "This link does not work here",
+        "The address may be cut off, or it was opened in another browser before. Please open the whole link again in "
+        "this one, or ask for a new one.",
+        "Go to the start page",
+        _HOME,
+    ),
     "scopes_missing": ErrorWords(
         "Something was not allowed", "The provider did not grant what this needs.", "See your connections", _CONNECTIONS
     ),

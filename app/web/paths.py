@@ -9,11 +9,13 @@ HOME = "/"
 CONNECT = "/connect"
 CONNECTIONS = "/connections"
 AGENDA = "/agenda"
+CONNECT_LINKS = "/connect-links"
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _OWN = re.compile(
     rf"/connections(?:/{_UUID}(?:/repair|/disconnect)?)?"
     r"|/connect(?:\?provider=[a-z0-9-]{1,40})?"
+    rf"|/connect-links/{_UUID}"
     r"|/agenda(?:\?from=\d{4}-\d{2}-\d{2}(?:&days=\d{1,2})?)?"
 )
 
@@ -29,6 +31,16 @@ def own_path(wanted: str | None) -> str:
 def connection_path(connection_id: UUID) -> str:
     """Return the page of one connection."""
     return f"{CONNECTIONS}/{connection_id}"
+
+
+def connect_link_path(link_id: UUID) -> str:
+    """Return the page of a connect link; it shows nothing to a browser that has not opened the link's address."""
+    return f"{CONNECT_LINKS}/{link_id}"
+
+
+def opening_path(secret: str) -> str:
+    """Return the path of a connect link's address, which carries its secret."""
+    return f"{CONNECT_LINKS}/open/{secret}"
 
 
 def repair_path(connection_id: UUID) -> str:

@@ -17,7 +17,7 @@ def page(template: str, status: int = 200, **values: object) -> Response:
 
 
 def see_other(path: str) -> Response:
-    """Return a 303 to one of our own paths."""
+    """Return a 303 to one of our own paths, or to a whole address that an operator has allowed."""
     answer = make_response("", 303)
     answer.headers["Location"] = path
     return answer

@@ -69,6 +69,29 @@ LEAVE_TITLE = "Taking you to {provider}"
 LEAVE_TEXT = "If nothing happens in a moment, use the button."
 LEAVE_BUTTON = "Continue to {provider}"
 
+LINK_TITLE = "{service} asks you to connect an account"
+LINK_SIGN_IN_TITLE = "{service} sent you here"
+LINK_SIGN_IN = (
+    "It would like you to connect an account. Sign in first, so that Latchkey knows whom it asks; nothing is connected "
+    "by signing in."
+)
+LINK_LEAD = "Nothing happens before you go on. What you decline stays off, and you can end it at any time."
+LINK_SERVICE = "Asked for by"
+LINK_PERSON = "For"
+LINK_ACCOUNT = "Account"
+LINK_ACCOUNT_ANY = "Any account at {provider}"
+LINK_ACCOUNT_HINT = "{account} at {provider}"
+LINK_BACK = "Afterwards"
+LINK_BACK_TO = "You return to {host}"
+LINK_FEATURES = "What Latchkey may do with it"
+LINK_WHO = (
+    "{service} may use this account only as far as your organisation's operator allows it, and so may other internal "
+    "services they allow. Every key that is handed out is written down."
+)
+LINK_HOST_CONFIRMS = "{service} has to confirm the connection within ten minutes. Otherwise it is ended again."
+LINK_DECLINE = "No, thanks"
+LINK_CAUTION = "Did somebody you do not know send you this link? Then do not go on."
+
 CONNECTIONS_TITLE = "Connections"
 CONNECTIONS_EMPTY_TITLE = "Nothing connected yet"
 CONNECTIONS_EMPTY = "Connect a work account and its calendars appear here within seconds."
@@ -107,6 +130,11 @@ STATE_WORKING = "Working"
 STATE_SYNCING = "Working, reading calendars"
 STATE_PARTLY = "Working, some abilities are off"
 STATE_NEEDS_YOU = "Needs you"
+STATE_CONFIRMING = "Waiting for the service"
+STATE_CONFIRMING_SENTENCE = (
+    "The service that asked for this connection has to confirm it. Nothing is handed out before; without a "
+    "confirmation it is ended again."
+)
 STATE_WORKING_SENTENCE = "Everything you allowed is available."
 STATE_SYNCING_SENTENCE = "The first read takes a moment. You can leave this page."
 STATE_PARTLY_SENTENCE = "You declined: {features}."

@@ -125,7 +125,7 @@ def card_of(view: ConnectionView, now: datetime) -> Card:
         granted=_words(connection, connection.features()),
         declined=_words(connection, connection.declined()),
         calendars=tuple(_line(row, now) for row in view.calendars),
-        progress=_progress(view.calendars) if view.is_syncing else None,
+        progress=_progress(view.calendars) if view.is_syncing and connection.completion_due_at is None else None,
     )
 
 
@@ -143,6 +143,8 @@ def state_of(view: ConnectionView) -> State:
         sentence = reason_sentence(connection.reason)
         return State(Tone.ACT, texts.STATE_NEEDS_YOU, sentence, Action(texts.ACTION_RECONNECT, reconnect, is_post=True))
     details = Action(texts.DETAILS, page, is_post=False)
+    if connection.completion_due_at is not None:
+        return State(Tone.BUSY, texts.STATE_CONFIRMING, texts.STATE_CONFIRMING_SENTENCE, details)
     if view.is_syncing:
         return State(Tone.BUSY, texts.STATE_SYNCING, texts.STATE_SYNCING_SENTENCE, details)
     declined = connection.declined()

@@ -11,8 +11,10 @@ from app.domain.errors import StateMismatch
 from app.domain.features import Feature, offered_features
 from app.domain.secret import Secret
 from app.services.authorization import SignedIn
+from app.services.connect_link_visits import Returned
 from app.web import cookies, current
 from app.web.access import caller
+from app.web.pages.connect_link import back_to_service
 from app.web.paths import CONNECTIONS, own_path
 from app.web.rendering import lead_to_provider, page, see_other
 
@@ -56,7 +58,9 @@ def connect(provider: str) -> Response:
 def callback(provider: str) -> Response:
     """Finish a sign-in or consent, then leave this address and its code behind."""
     services = current.services()
-    finished = services.authorization.finish(_callback(provider))
+    finished = services.connect_link_visits.finish(_callback(provider))
+    if isinstance(finished, Returned):
+        return back_to_service(finished)
     if not isinstance(finished, SignedIn):
         news = "connected" if finished.is_new else "reconnected"
         return see_other(f"{own_path(finished.return_to)}?news={news}")
