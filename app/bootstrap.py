@@ -10,7 +10,7 @@ import os
 import random
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,22 +18,27 @@ from uuid import UUID
 
 import redis
 
-from app.config import LoadedConfig, ProviderConfig, load_config
+from app.config import IssuerConfig, LoadedConfig, ProviderConfig, load_config
 from app.crypto.keyring import Keyring
 from app.crypto.sealing import build_sealer
+from app.crypto.token_signing import ES256Signer
 from app.domain.errors import ConfigurationError, LatchkeyError
 from app.domain.secret import Secret
 from app.logs import configure_logs
 from app.nudge import CeleryNudge, broker_url, publisher
 from app.ports import Nudge, Providers, Sealer, Store
 from app.providers.http import OutboundClient
+from app.providers.key_sets import KeySets
 from app.providers.registry import build_providers
 from app.providers.settings import ProviderSettings
+from app.providers.signed_tokens import SignedTokenReader
+from app.providers.trusted_issuers import IssuerRegistry, IssuerSettings, PublishedIssuer
 from app.services.access_tokens import AccessTokens
 from app.services.audit_chain import AuditChain
 from app.services.authorization import Authorization
 from app.services.calendar_lists import CalendarLists
 from app.services.calendar_sync import CalendarSync, SyncSettings
+from app.services.callers import Callers, SignedTokenParts, build_callers
 from app.services.channels import Channels
 from app.services.connect_link_visits import ConnectLinkVisits
 from app.services.connect_links import ConnectLinks
@@ -80,6 +85,7 @@ class Services:
     watch: Watch
     """Not running: ``Start`` starts it, commands do without."""
     clients: ServiceClients
+    callers: Callers
     token_exchange: TokenExchange
     audit: AuditChain
     hand_out_log: HandOutLog
@@ -112,7 +118,7 @@ def build_services(
 def configured_providers(config: LoadedConfig) -> Providers:
     """Return the adapters of the providers file, without any network call; raises ``ConfigurationError``."""
     env = config.environment
-    http = OutboundClient(config.file.routes, env.ca_bundle, trusted_origins=config.file.trusted_origins)
+    http = _outbound(config, env.ca_bundle)
     settings = [provider_settings(key, table) for key, table in config.file.providers.items()]
     return build_providers(settings, http, env.public_url, utc_now)
 
@@ -171,7 +177,8 @@ def assemble(
         connect_link_visits=ConnectLinkVisits(store, authorization, links, clock),
         access_tokens=tokens,
         watch=Watch(store, presence, refresher, providers, nudge, clock),
-        clients=ServiceClients(store, clock),
+        clients=ServiceClients(store, sealer, clock),
+        callers=build_callers(store, sealer, signed_token_parts(config), env.public_url, clock),
         token_exchange=TokenExchange(store, tokens, sealer, clock, hand_out_log),
         audit=audit,
         hand_out_log=hand_out_log,
@@ -183,6 +190,33 @@ def assemble(
         health=Health(store, broker_check(env.redis_url)),
         csrf_key=sealer.keyed_hash("csrf", "key"),
     )
+
+
+def signed_token_parts(config: LoadedConfig) -> SignedTokenParts:
+    """Return what makes and reads signed tokens, without any network call."""
+    return SignedTokenParts(
+        signer=ES256Signer(),
+        reader=SignedTokenReader(KeySets(_outbound(config, config.environment.ca_bundle), utc_now)),
+        workload_issuers=_issuers(config, config.file.workload_issuers),
+        user_issuers=_issuers(config, config.file.user_issuers),
+    )
+
+
+def _issuers(config: LoadedConfig, tables: Mapping[str, IssuerConfig]) -> IssuerRegistry:
+    return IssuerRegistry(
+        [
+            PublishedIssuer(
+                IssuerSettings(key=key, **table.model_dump(exclude={"ca"})),
+                _outbound(config, table.ca or config.environment.ca_bundle),
+                utc_now,
+            )
+            for key, table in tables.items()
+        ]
+    )
+
+
+def _outbound(config: LoadedConfig, ca_bundle: Path | None) -> OutboundClient:
+    return OutboundClient(config.file.routes, ca_bundle, trusted_origins=config.file.trusted_origins)
 
 
 def provider_settings(key: str, table: ProviderConfig) -> ProviderSettings:

@@ -187,13 +187,15 @@ def test_a_late_answer_is_kept_as_a_candidate_and_does_not_move_the_pointer(stor
     ) == [(late.generation, b"r-late")]
 
 
-def test_a_late_answer_before_the_winners_does_not_move_the_pointer_either(store, rows):
+def test_a_late_answer_before_the_winners_serves_until_the_winners_comes(store, rows):
     connection = rows.connection()
     late = take(store, connection, lease_s=0)
     winner = take(store, connection)
 
-    assert append(store, answer(late, refresh=b"r-late")) is False
-    assert current(store, connection).connection.generation == 1
+    assert append(store, answer(late, refresh=b"r-late")) is True
+    assert current(store, connection).sealed_refresh == b"r-late"
+    # The winner's call is under way: its lease stands, and its answer counts.
+    assert take(store, connection, parent=late.generation) is None
     assert append(store, answer(winner, refresh=b"r-winner")) is True
     assert current(store, connection).sealed_refresh == b"r-winner"
 
@@ -317,9 +319,21 @@ def test_the_end_of_an_attempt_is_written_down(store, rows, peek, outcome):
     lease = take(store, rows.connection())
 
     with store.transaction() as tx:
-        tx.tokens.close_attempt(lease, outcome, "code", LATER)
+        tx.attempts.close(lease, outcome, "code", LATER)
 
     assert peek("SELECT outcome, error_code, finished_at FROM refresh_attempts") == [(outcome, "code", LATER)]
+
+
+def test_an_attempt_that_was_given_up_and_answered_after_all_is_stored(store, rows, peek):
+    lease = take(store, rows.connection())
+    with store.transaction() as tx:
+        tx.attempts.close(lease, "ambiguous", "owner_died", LATER)
+        lost = tx.attempts.lost(lease.connection_id, lease.parent)
+
+    append(store, answer(lease))
+
+    assert lost == lease.attempt_id
+    assert peek("SELECT outcome, error_code FROM refresh_attempts") == [("stored", None)]
 
 
 def test_due_refreshes_are_claimed_once_until_the_hold_ends(store, rows):
