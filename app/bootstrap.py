@@ -164,6 +164,7 @@ def assemble(
     channels = Channels(store, providers, tokens, sealer, nudge, clock, spread, env.public_url, env.push_enabled)
     authorization = Authorization(store, providers, sealer, sessions, grants, clock, env.public_url)
     disconnect = Disconnect(store, providers, sealer, channels, tokens, clock)
+    callers = build_callers(store, sealer, signed_token_parts(config), env.public_url, clock)
     links = ConnectLinks(store, disconnect, nudge, clock)
     return Services(
         providers=providers,
@@ -178,7 +179,7 @@ def assemble(
         access_tokens=tokens,
         watch=Watch(store, presence, refresher, providers, nudge, clock),
         clients=ServiceClients(store, sealer, clock),
-        callers=build_callers(store, sealer, signed_token_parts(config), env.public_url, clock),
+        callers=callers,
         token_exchange=TokenExchange(store, tokens, sealer, clock, hand_out_log),
         audit=audit,
         hand_out_log=hand_out_log,

@@ -75,6 +75,37 @@ def _is_readable(path: Path) -> bool:
     return path.is_file() and os.access(path, os.R_OK)
 
 
+class IssuerConfig(BaseModel):
+    """One ``[workload_issuers.<key>]`` or ``[user_issuers.<key>]`` table of the providers file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    issuer: str = Field(min_length=1, max_length=255)
+    """The ``iss`` of its tokens, byte for byte."""
+    audience: str = Field(min_length=1, max_length=255)
+    """The ``aud`` its tokens must have to be meant for this installation."""
+    jwks_uri: str | None = None
+    """Where its keys are; discovered when left out."""
+    ca: Path | None = None
+    """CA certificates for this issuer alone, such as a cluster's own."""
+    subject_claim: Literal["sub", "oid"] = "sub"
+    """Entra names people by ``oid``: its ``sub`` differs from application to application."""
+    clients: Mapping[str, str] = Field(default_factory=dict)
+    """People only: client id in the token to the one service that may show such tokens; empty: any service."""
+
+    def faults(self, table: str) -> list[str]:
+        """Return what is wrong with this table."""
+        addresses = {"issuer": self.issuer, "jwks_uri": self.jwks_uri}
+        found = [
+            f"{table}: {name} must be an https address"
+            for name, value in addresses.items()
+            if value is not None and urlsplit(value).scheme != "https"
+        ]
+        if self.ca and not _is_readable(self.ca):
+            found.append(f"{table}: {self.ca} cannot be read")
+        return found
+
+
 class ProvidersFile(BaseModel):
     """The providers file (TOML)."""
 
@@ -85,10 +116,18 @@ class ProvidersFile(BaseModel):
     """Origin to the address that serves it instead; only on a loopback installation."""
     trusted_origins: tuple[str, ...] = ()
     """Origins of company providers on private addresses: nothing else inside the network can be called."""
+    workload_issuers: Mapping[str, IssuerConfig] = Field(default_factory=dict)
+    """Whose tokens stand for services: Kubernetes clusters, build services."""
+    user_issuers: Mapping[str, IssuerConfig] = Field(default_factory=dict)
+    """Whose tokens name a person who is present: the product's own sign-in."""
 
     def faults(self) -> list[str]:
         """Return what is wrong with the file."""
         found = [fault for key, provider in self.providers.items() for fault in provider.faults(key)]
+        for kind, issuers in (("workload_issuers", self.workload_issuers), ("user_issuers", self.user_issuers)):
+            found += [fault for key, issuer in issuers.items() for fault in issuer.faults(f"{kind}.{key}")]
+            if len({issuer.issuer for issuer in issuers.values()}) != len(issuers):
+                found.append(f"{kind}: two tables have the same issuer")
         found += [
             f"providers.{key}: a key has lower-case letters, digits and '-'"
             for key in self.providers
@@ -218,6 +257,8 @@ def describe(config: LoadedConfig) -> list[str]:
     for key, provider in config.file.providers.items():
         credential = "certificate" if provider.private_key_file else "secret"
         lines.append(f"provider {key}: {provider.kind}, client {provider.client_id}, by {credential}")
+    lines += [f"workload issuer {key}: {one.issuer}" for key, one in config.file.workload_issuers.items()]
+    lines += [f"user issuer {key}: {one.issuer}" for key, one in config.file.user_issuers.items()]
     return lines + [f"route {origin} -> {target}" for origin, target in config.file.routes.items()]
 
 

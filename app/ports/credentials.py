@@ -10,7 +10,6 @@ from typing import Protocol
 from uuid import UUID
 
 from app.domain.people import Service
-from app.domain.secret import Secret
 from app.domain.signed_tokens import SignedToken
 from app.domain.workloads import SubjectPattern
 
@@ -144,25 +143,6 @@ class SigningKeyStore(Protocol):
 
     def delete(self, key_id: UUID) -> None:
         """Forget a key: what it signed is not believed any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewSigningKey:
-    """A key just made."""
-
-    private_key: Secret
-    public_jwk: JWK
-    """With ``kid``, ``use`` and ``alg``."""
-
-
-class TokenSigner(Protocol):
-    """Makes keys and signatures for our own tokens (ES256, RFC 7518 section 3.4)."""
-
-    def new_key(self, kid: str) -> NewSigningKey:
-        """Make a key pair."""
-
-    def sign(self, private_key: Secret, header: Mapping[str, str], claims: Mapping[str, object]) -> Secret:
-        """Return the signed token in compact form (RFC 7515 section 7.1); ``alg`` is added to the header."""
 
 
 class TokenReader(Protocol):

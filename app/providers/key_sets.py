@@ -31,6 +31,10 @@ MAX_KEYS = 100
 DEADLINE_S = 10.0
 SMALLEST_RSA_BITS = 2048
 
+EDDSA = "EdDSA"
+ED25519 = "Ed25519"
+"""The newer, exact name of the same (RFC 9864); keys carry either."""
+
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
 
@@ -50,10 +54,12 @@ class SigningKey:
 
     def fits(self, algorithm: str) -> bool:
         """Return whether this key may verify a signature made with ``algorithm``."""
-        if self.algorithm is not None and self.algorithm != algorithm:
+        if self.algorithm not in {None, algorithm} and (self.algorithm, algorithm) != (ED25519, EDDSA):
             return False
         if algorithm in _CURVES:
             return self.kty == "EC" and self.curve == _CURVES[algorithm]
+        if algorithm == EDDSA:
+            return self.kty == "OKP" and self.curve == "Ed25519"
         return self.kty == "RSA" and algorithm[:2] in ("RS", "PS")
 
     def public_key(self, algorithm: str) -> jwt.PyJWK:
@@ -146,7 +152,7 @@ class KeySets:
         keys = read_object(reply.body, max_bytes=MAX_BYTES).get("keys")
         if not isinstance(keys, list) or len(keys) > MAX_KEYS:
             raise ProviderUnavailable("bad_key_set")
-        usable = tuple(key for key in map(_signing_key, keys) if key is not None)
+        usable = tuple(key for key in map(read_signing_key, keys) if key is not None)
         if not usable:
             raise ProviderUnavailable("bad_key_set")
         self._sets[jwks_uri] = _KeySet(usable, self._clock())
@@ -156,9 +162,9 @@ class KeySets:
             return self._locks.setdefault(jwks_uri, threading.Lock())
 
 
-def _signing_key(jwk: object) -> SigningKey | None:
-    """Return the key, or null for what must not verify ID tokens: secrets, encryption keys, weak or unreadable keys."""
-    if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig" or jwk.get("kty") not in ("RSA", "EC"):
+def read_signing_key(jwk: object) -> SigningKey | None:
+    """Return the key, or null for what must not verify tokens: secrets, encryption keys, weak or unreadable keys."""
+    if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig" or jwk.get("kty") not in ("RSA", "EC", "OKP"):
         return None
     key = SigningKey(
         kid=_text(jwk.get("kid")),
@@ -172,7 +178,8 @@ def _signing_key(jwk: object) -> SigningKey | None:
 
 
 def _is_sound(key: SigningKey) -> bool:
-    algorithm = next((name for name, curve in _CURVES.items() if curve == key.curve), "RS256")
+    by_type = EDDSA if key.kty == "OKP" else "RS256"
+    algorithm = next((name for name, curve in _CURVES.items() if curve == key.curve), by_type)
     try:
         public = key.public_key(algorithm).key
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
