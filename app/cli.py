@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from app import cli_links
 from app.bootstrap import build_services, check_surroundings, read_configuration
 from app.config import describe
 from app.domain.errors import ConfigurationError, LatchkeyError
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("--all-features", action="store_true", help="Let the service use everything.")
     rotating = _add(services, "rotate-secret", services_rotate_secret)
     rotating.add_argument("name", help="Name of the service.")
+    cli_links.add_to_services(services)
     commands.add_parser("sandbox", help="Run the provider sandbox on its own.")
     commands.add_parser("dev", help="Run everything on this machine, with embedded servers and the sandbox.")
     return parser
