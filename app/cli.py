@@ -19,7 +19,7 @@ from app.store.migrating import upgrade
 
 Command = Callable[[argparse.Namespace], None]
 
-_HANDED_ON = {"sandbox": ("app.sandbox",), "dev": ("app.dev", "run")}
+_HANDED_ON = {"sandbox": ("app.sandbox",), "dev": ("app.dev", "run"), "openapi": ("app.cli_openapi",)}
 """Commands that are programs of their own."""
 
 
@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     rotating = _add(services, "rotate-secret", services_rotate_secret)
     rotating.add_argument("name", help="Name of the service.")
     cli_links.add_to_services(services)
+    commands.add_parser("openapi", help="Print the OpenAPI document of the interface for services.")
     commands.add_parser("sandbox", help="Run the provider sandbox on its own.")
     commands.add_parser("dev", help="Run everything on this machine, with embedded servers and the sandbox.")
     return parser

@@ -10,7 +10,7 @@ from app.bootstrap import Services
 from app.domain.errors import ConfigurationError
 from app.web import access_log, assets, csrf, current, texts
 from app.web.access import admit
-from app.web.api import connect_links, health, hooks, listing, tokens
+from app.web.api import connect_links, documentation, health, hooks, listing, metadata, tokens
 from app.web.error_answers import register_error_handlers
 from app.web.pages import agenda, connect_link, connections, consent, start
 from app.web.probes import ProbesByAnyName
@@ -25,9 +25,11 @@ _BLUEPRINTS = (
     agenda.blueprint,
     tokens.blueprint,
     listing.blueprint,
+    metadata.blueprint,
     connect_links.blueprint,
     hooks.blueprint,
     health.blueprint,
+    documentation.blueprint,
     assets.blueprint,
 )
 
@@ -52,13 +54,18 @@ def create_app(services: Services, settings: WebSettings) -> Flask:
     app.after_request(access_log.log_answer)
     app.after_request(add_security_headers)
     register_error_handlers(app)
-    for blueprint in _BLUEPRINTS:
-        app.register_blueprint(blueprint)
+    register_routes(app)
     app.wsgi_app = ProbesByAnyName(app.wsgi_app, settings.host)  # type: ignore[method-assign]  # Flask's documented hook
     faults = framework_faults(app)
     if faults:
         raise ConfigurationError(faults)
     return app
+
+
+def register_routes(app: Flask) -> None:
+    """Give ``app`` every route of the product; enough to make the OpenAPI document, not to answer anything else."""
+    for blueprint in _BLUEPRINTS:
+        app.register_blueprint(blueprint)
 
 
 def framework_faults(app: Flask) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from app.web.errors import ErrorCode, RequestRefused, outcome_of, retry_after_s
 from app.web.rendering import json_answer, page
 
 _log = structlog.get_logger("latchkey.web")
-_PROGRAMS = ("/oauth2/", "/v1/", "/healthz", "/readyz")
+_PROGRAMS = ("/oauth2/", "/v1/", "/.well-known/", "/openapi.json", "/healthz", "/readyz")
 _HOOKS = "/hooks/"
 
 

@@ -280,3 +280,38 @@ def events(number: int) -> str:
 def calendars(number: int) -> str:
     """Return for example ``1 calendar``."""
     return counted(number, "calendar", "calendars")
+
+REFERENCE_TITLE = "Interface for services"
+REFERENCE_MACHINES = "For programs, the same as OpenAPI 3.1:"
+REFERENCE_AUTHENTICATION = "How a service proves who it is"
+REFERENCE_BASIC = (
+    "HTTP Basic with the service's name and secret, each form-encoded first. The simplest way to try things out."
+)
+REFERENCE_ASSERTION = (
+    "`client_assertion` in the form of the token endpoint: signed with a key the operator has registered, or made by "
+    "the platform the service runs on. No secret to keep."
+)
+REFERENCE_TOKEN = "`Authorization: Bearer …` with a token that `client_credentials` gave a few minutes ago."
+REFERENCE_SECURITY: Mapping[str, tuple[str, str]] = {
+    "basic": ("Name and secret", REFERENCE_BASIC),
+    "client_assertion": ("Signed statement", REFERENCE_ASSERTION),
+    "latchkey_token": ("Latchkey token", REFERENCE_TOKEN),
+}
+REFERENCE_PROOF = "Proof:"
+REFERENCE_OR = "or"
+REFERENCE_CURL = "Try it"
+REFERENCE_PARAMETERS = "Parameters"
+REFERENCE_BODY = "Body"
+REFERENCE_REQUIRED = "required"
+REFERENCE_ONE_OF = "One of"
+REFERENCE_HEADERS = "Headers:"
+REFERENCE_EXAMPLE = "Example of the answer"
+REFERENCE_MEMBERS = "Members of {name}"
+REFERENCE_ERRORS = "Errors"
+REFERENCE_ERRORS_LEAD = "Every value of `error`. It alone decides what the caller does."
+REFERENCE_REASONS = "Reasons"
+REFERENCE_REASONS_LEAD = (
+    "Values of `reason`, which tell apart the causes of one error. New ones may come: treat an unknown one by its "
+    "`error`."
+)
+REFERENCE_ACTION = "Do:"

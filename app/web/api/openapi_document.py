@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from flask import Flask
 from werkzeug.routing import Rule
 
 from app.web.access import FORM, JSON, declaration
+from app.web.api.error_registry import CODES, REASONS
 from app.web.api.openapi import Group, Operation, Parameter, operation_of
 from app.web.api.openapi_answers import HEADERS, responses
 from app.web.api.openapi_schemas import Schemas
@@ -81,6 +82,10 @@ def document(app: Flask, server_url: str) -> JSONObject:
             "schemas": schemas.components(),
             "headers": HEADERS,
             "securitySchemes": SCHEMES,
+        },
+        "x-error-registry": {
+            "codes": {code: asdict(entry) for code, entry in CODES.items()},
+            "reasons": {reason: asdict(entry) for reason, entry in REASONS.items()},
         },
     }
 
