@@ -1,0 +1,101 @@
+"""The conversations a client has with Latchkey: get a service token, exchange it for a provider token, ask why not.
+
+What may be tried again is tried again until the deadline: 429 and 503 after the `Retry-After` they name, and failed
+connections, as an exchange can be repeated without harm. Nothing else is.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from latchkey_client.answers import ServiceToken, error_of, service_token_of, token_of
+from latchkey_client.credentials import ServiceCredential
+from latchkey_client.deadlines import Deadline
+from latchkey_client.tokens import Token, TokenRequest
+from latchkey_client.wire import NO_ANSWER, Answer, Call, Conversation, Pause, ServiceTokenWanted
+
+TOKEN_PATH = "/oauth2/token"
+_TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+_FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 2.0
+
+
+def get_service_token(credential: ServiceCredential, issuer: str, deadline: Deadline) -> Conversation[ServiceToken]:
+    """Exchange the service's credential for a service token."""
+
+    def call() -> Call:
+        # Made anew for every attempt: an assertion is good for one use.
+        proof = credential.prove(issuer)
+        return _form_call({"grant_type": "client_credentials", **proof.form}, proof.headers)
+
+    return service_token_of((yield from _persist(call, deadline)))
+
+
+def exchange(
+    request: TokenRequest, min_validity_s: int, rejected_sha256: str | None, deadline: Deadline
+) -> Conversation[Token]:
+    """Exchange the service token for a provider token; `rejected_sha256` null unless one was rejected."""
+    wanted = {**described(request), "min_validity": str(min_validity_s), "rejected_token_sha256": rejected_sha256}
+    form = {"grant_type": _TOKEN_EXCHANGE} | {name: value for name, value in wanted.items() if value}
+    answer = yield from _authorized(lambda headers: _form_call(form, headers), deadline)
+    return token_of(answer, request, datetime.now(UTC))
+
+
+def described(request: TokenRequest) -> dict[str, str | None]:
+    """Return a request as parameters; what is not asked for is null or empty."""
+    return {
+        "subject_token": request.user.subject_token,
+        "subject_token_type": request.user.subject_token_type,
+        "audience": request.provider,
+        "features": " ".join(request.features),
+        "purpose": request.purpose,
+        "account": request.account,
+    }
+
+
+def _authorized(call: Callable[[Mapping[str, str]], Call], deadline: Deadline) -> Conversation[Answer]:
+    """Make a call with the service token; once more with a new one when the first is not accepted any more."""
+    token = yield from _service_token(None)
+    answer = yield from _persist(lambda: call(_bearer(token)), deadline)
+    if answer.status == 401:
+        token = yield from _service_token(token)
+        answer = yield from _persist(lambda: call(_bearer(token)), deadline)
+    return answer
+
+
+def _persist(call: Callable[[], Call], deadline: Deadline) -> Conversation[Answer]:
+    """Make a call until its answer is one to keep. Raises `LatchkeyError` when the deadline leaves no time to wait."""
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        answer = yield call()
+        if not isinstance(answer, Answer):
+            raise TypeError("a call is answered with an Answer")
+        wait_s = answer.retry_after_s() if answer.status in {429, 503} else None
+        if answer is NO_ANSWER:
+            # Spread, so that many programs do not come back to a restarted Latchkey in step.
+            wait_s = pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret depends on it
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        if wait_s is None:
+            return answer
+        if not deadline.allows(wait_s):
+            raise error_of(answer)
+        yield Pause(wait_s)
+
+
+def _service_token(instead_of: str | None) -> Conversation[str]:
+    token = yield ServiceTokenWanted(instead_of)
+    if not isinstance(token, str):
+        raise TypeError("a wish for a service token is answered with its text")
+    return token
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _form_call(form: Mapping[str, str], headers: Mapping[str, str]) -> Call:
+    return Call(TOKEN_PATH, {**_FORM, **headers}, urlencode(form).encode())
