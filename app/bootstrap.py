@@ -11,13 +11,13 @@ import random
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
 
 import redis
 
+from app.budgets import RedisBudget
 from app.config import IssuerConfig, LoadedConfig, ProviderConfig, load_config
 from app.crypto.keyring import Keyring
 from app.crypto.sealing import build_sealer
@@ -49,6 +49,7 @@ from app.services.grants import Grants
 from app.services.hand_out_log import HandOutLog
 from app.services.health import Health
 from app.services.notifications import Notifications
+from app.services.provider_gate import DEFAULT_LIMITS, BreakerGate, CallLimits
 from app.services.refreshing import Refresher
 from app.services.service_clients import ServiceClients
 from app.services.sessions import Sessions
@@ -123,23 +124,6 @@ def configured_providers(config: LoadedConfig) -> Providers:
     return build_providers(settings, http, env.public_url, utc_now)
 
 
-class _OpenGate:
-    """Lets every call pass, until the gate proper is wired in."""
-
-    def admit(self, provider: str, connection_id: UUID) -> None:
-        """Pass."""
-
-    def note(self, provider: str, connection_id: UUID, error: LatchkeyError | None) -> None:
-        """Take no notice."""
-
-    def withdraw(self, provider: str, connection_id: UUID) -> None:
-        """Take no notice."""
-
-    def open_providers(self) -> tuple[str, ...]:
-        """Return none."""
-        return ()
-
-
 def assemble(
     config: LoadedConfig,
     store: Store,
@@ -154,7 +138,7 @@ def assemble(
     hand_out_log = HandOutLog(FileSpool(env.state_dir / "audit"), audit)
     sessions = Sessions(store, clock)
     grants = Grants(store, sealer, nudge, clock, spread)
-    presence, gate = PostgresPresence(env.database_url), _OpenGate()
+    presence, gate = PostgresPresence(env.database_url), provider_gate(config, store, most_waiting)
     refresher = Refresher(
         store, providers, sealer, gate, EscrowFiles(env.state_dir), clock, spread, presence.identity,
         env.confirm_refusal_after_s,
@@ -188,7 +172,7 @@ def assemble(
         channels=channels,
         notifications=Notifications(store, sealer, nudge, clock),
         due_work=DueWork(store, clock, gate, env.push_enabled),
-        health=Health(store, broker_check(env.redis_url)),
+        health=Health(store, broker_check(env.redis_url), gate.open_providers),
         csrf_key=sealer.keyed_hash("csrf", "key"),
     )
 
@@ -220,13 +204,32 @@ def _outbound(config: LoadedConfig, ca_bundle: Path | None) -> OutboundClient:
     return OutboundClient(config.file.routes, ca_bundle, trusted_origins=config.file.trusted_origins)
 
 
+def provider_gate(config: LoadedConfig, store: Store, most_waiting: int) -> BreakerGate:
+    """Return the gate in front of the configured providers.
+
+    Of the threads that may wait at all, one provider gets two thirds at most: the rest is for the others.
+    """
+    limits = {key: call_limits(table) for key, table in config.file.providers.items()}
+    budget = RedisBudget(config.environment.redis_url)
+    return BreakerGate(store, budget, limits, max(1, most_waiting * 2 // 3), utc_now, random.random)
+
+
+def call_limits(table: ProviderConfig) -> CallLimits:
+    """Return the budgets of one provider: what the table says, else what its kind takes."""
+    said = table.model_dump(include=_LIMIT_NAMES, exclude_none=True)
+    return replace(DEFAULT_LIMITS[table.kind], **said)
+
+
+_LIMIT_NAMES = {field.name for field in fields(CallLimits)}
+
+
 def provider_settings(key: str, table: ProviderConfig) -> ProviderSettings:
     """Return one provider's registration as the adapters want it."""
     secret = table.secret_text()
     return ProviderSettings(
         key=key,
         client_secret=Secret(secret) if secret else None,
-        **table.model_dump(exclude={"client_secret", "client_secret_file"}),
+        **table.model_dump(exclude={"client_secret", "client_secret_file", *_LIMIT_NAMES}),
     )
 
 

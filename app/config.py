@@ -51,6 +51,13 @@ class ProviderConfig(BaseModel):
     """OIDC: hosts besides the issuer's that its discovery document may name."""
     token_auth_method: Literal["client_secret_basic", "client_secret_post", "private_key_jwt"] = "client_secret_basic"
 
+    calls_per_s: float | None = Field(default=None, gt=0)
+    calls_burst: float | None = Field(default=None, ge=1)
+    """Token calls of the whole installation to this application; null takes what suits the kind."""
+    connection_calls_per_s: float | None = Field(default=None, gt=0)
+    connection_calls_burst: float | None = Field(default=None, ge=1)
+    """Token calls for one connection."""
+
     def secret_text(self) -> str | None:
         """Return the client secret, from the table or from its file; null when there is none."""
         if self.client_secret_file is not None:
