@@ -10,11 +10,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from app import cli_links
-from app.bootstrap import build_services, check_surroundings, read_configuration
+from app import cli_links, cli_services
+from app.bootstrap import check_surroundings, read_configuration
 from app.config import describe
 from app.domain.errors import ConfigurationError, LatchkeyError
-from app.domain.features import Feature
 from app.store.migrating import upgrade
 
 Command = Callable[[argparse.Namespace], None]
@@ -60,40 +59,12 @@ def migrate(_options: argparse.Namespace) -> None:
     sys.stdout.write("The schema is up to date.\n")
 
 
-def services_add(options: argparse.Namespace) -> None:
-    """Register an internal service and print its secret, this once."""
-    services = build_services(read_configuration())
-    if options.provider is not None:
-        services.providers.get(options.provider)
-    features = tuple(Feature) if options.all_features else tuple(Feature(name) for name in options.feature)
-    if not features:
-        raise ValueError("say what the service may use: --feature NAME, or --all-features")
-    secret = services.clients.add(options.name, features, options.provider)
-    sys.stdout.write(f"{secret.reveal()}\n")
-
-
-def services_rotate_secret(options: argparse.Namespace) -> None:
-    """Print a new secret of a service; the one before stays valid until the next rotation."""
-    sys.stdout.write(f"{build_services(read_configuration()).clients.rotate_secret(options.name).reveal()}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latchkey", description="Connector service for delegated access.")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add(commands, "check", check)
     _add(commands, "migrate", migrate)
-    services = commands.add_parser("services", help="Internal services.").add_subparsers(required=True)
-    adding = _add(services, "add", services_add)
-    adding.add_argument("name", help="Name the service authenticates with.")
-    adding.add_argument("--provider", help="Provider key the policy is for; any when left out.")
-    adding.add_argument(
-        "--feature", action="append", default=[], choices=[str(f) for f in Feature],
-        help="What the service may use; repeat for several.",
-    )  # fmt: skip
-    adding.add_argument("--all-features", action="store_true", help="Let the service use everything.")
-    rotating = _add(services, "rotate-secret", services_rotate_secret)
-    rotating.add_argument("name", help="Name of the service.")
-    cli_links.add_to_services(services)
+    cli_links.add_to_services(cli_services.add_to(commands))
     commands.add_parser("openapi", help="Print the OpenAPI document of the interface for services.")
     commands.add_parser("sandbox", help="Run the provider sandbox on its own.")
     commands.add_parser("dev", help="Run everything on this machine, with embedded servers and the sandbox.")

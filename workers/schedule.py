@@ -16,6 +16,7 @@ TICKS: dict[str, tuple[float, str]] = {
     "chain_audit": (2.0, "maint"),
     "stop_channels": (30.0, "push"),
     "lapse_connect_links": (15.0, "maint"),
+    "tidy_credentials": (60.0, "maint"),
 }
 """Task to period in seconds and queue."""
 

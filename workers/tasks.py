@@ -37,6 +37,7 @@ TICK_TASKS: Mapping[str, Claim] = {
     "chain_audit": lambda services: services.hand_out_log.collect(),
     "stop_channels": lambda services: services.channels.stop_pending(),
     "lapse_connect_links": lambda services: services.connect_links.lapse(),
+    "tidy_credentials": lambda services: services.callers.tidy(),
 }
 """Task name to what a tick of beat does: claim due rows and hint at each."""
 

@@ -30,8 +30,14 @@ class Callers:
     tokens: ServiceTokens
     assertions: ClientAssertions
     subjects: Subjects
+    statements: ServiceStatements
     signing_keys: SigningKeys
     registry: ServiceRegistry
+
+    def tidy(self) -> None:
+        """Rotate signing keys by age, and forget what has ended. Safe to repeat, at any time, by anybody."""
+        self.signing_keys.keep_up()
+        self.statements.forget_used()
 
 
 def build_callers(store: Store, sealer: Sealer, parts: SignedTokenParts, issuer: str, clock: Clock) -> Callers:
@@ -43,6 +49,7 @@ def build_callers(store: Store, sealer: Sealer, parts: SignedTokenParts, issuer:
         tokens=ServiceTokens(store, keys, reader, issuer, clock),
         assertions=ClientAssertions(store, reader, statements, parts.workload_issuers, clock),
         subjects=Subjects(store, reader, statements, parts.user_issuers, clock),
+        statements=statements,
         signing_keys=keys,
         registry=ServiceRegistry(store, sealer, reader, parts.workload_issuers, clock),
     )

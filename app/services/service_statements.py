@@ -10,6 +10,10 @@ from app.domain.signed_tokens import LONGEST_NAME, OneUse, SignedToken, check_st
 from app.ports import JWK, Clock, Store, TokenReader
 from app.services.sessions import token_hash
 
+BATCH = 2000
+MOST_BATCHES = 50
+"""Of one tick: a backlog is worked off in several, none of which keeps a worker for long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -54,6 +58,13 @@ class ServiceStatements:
             )
         if not is_first:
             raise SignedTokenInvalid("replay")
+
+    def forget_used(self) -> None:
+        """Drop the notes of statements that have ended long ago: those are refused for their age."""
+        for _ in range(MOST_BATCHES):
+            with self.store.transaction() as tx:
+                if tx.credentials.forget_spent(BATCH) < BATCH:
+                    return
 
     def _signed_by(self, registered: tuple[JWK, ...], jwks_url: str | None, text: str) -> SignedToken:
         try:

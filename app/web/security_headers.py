@@ -9,6 +9,7 @@ from flask import request
 from werkzeug.wrappers import Response
 
 from app.web import current
+from app.web.paths import KEY_SET, METADATA
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -27,6 +28,9 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
+_PUBLISHED = frozenset({KEY_SET, METADATA})
+"""Meant to be kept by whoever verifies our tokens; the view says how long."""
+
 _HSTS = "max-age=31536000; includeSubDomains"
 
 
@@ -34,7 +38,9 @@ def add_security_headers(response: Response) -> Response:
     """Complete an answer; what a view set itself stays. Registered as ``after_request``."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    if not request.path.startswith("/static/"):
+    if request.path in _PUBLISHED:
+        response.headers.setdefault("Cache-Control", "no-store")
+    elif not request.path.startswith("/static/"):
         response.headers["Cache-Control"] = "no-store"
         response.headers["Pragma"] = "no-cache"
     if current.settings().is_https:

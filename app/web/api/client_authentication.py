@@ -1,4 +1,8 @@
-"""Which internal service is calling: HTTP Basic (RFC 6749 section 2.3.1) or a Latchkey token (RFC 6750)."""
+"""Which internal service is calling: the one place where every method of proving it is read.
+
+HTTP Basic (RFC 6749 section 2.3.1), a Latchkey token (RFC 6750), and at the token endpoint a signed assertion
+(RFC 7521 section 4.2): of the service itself or of a trusted issuer for its workload.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +16,35 @@ from app.bootstrap import Services
 from app.domain.errors import InvalidClient
 from app.domain.people import Service
 from app.web.errors import ErrorCode, RequestRefused
+from app.web.paths import TOKEN_ENDPOINT
 
 _IN_THE_BODY = ("client_secret", "client_assertion", "client_assertion_type")
-_LONGEST_CREDENTIAL = 1024
+_LONGEST_CREDENTIAL = 2048
 """Characters; ours are far shorter, and hashing must not be a way to keep us busy."""
 
 
 def authenticate(request: Request, services: Services) -> Service:
     """Return the calling service.
 
-    Raises ``InvalidClient``; ``RequestRefused`` when two methods are used at once (RFC 6749 section 2.3).
+    Raises ``InvalidClient``, ``ClientFrozen``, ``KeysUnavailable``; ``RequestRefused`` when two methods are used at
+    once (RFC 6749 section 2.3) or ``client_id`` names somebody else.
     """
     scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    has_form = request.path == TOKEN_ENDPOINT
+    if has_form and any(request.form.get(name) for name in _IN_THE_BODY):
+        if scheme:
+            raise _two_methods()
+        return _by_assertion(request, services)
     credential = credential.strip()
-    in_the_body = any(request.form.get(name) for name in _IN_THE_BODY)
-    if scheme and in_the_body:
-        raise RequestRefused(ErrorCode.INVALID_REQUEST, "use one client authentication method only")
     if len(credential) > _LONGEST_CREDENTIAL:
         raise InvalidClient("too long")
+    client_id = request.form.get("client_id") if has_form else None
     if scheme.lower() == "basic":
-        return _basic(request, services, credential)
+        return _basic(services, credential, client_id)
     if scheme.lower() == "bearer" and credential:
-        return services.clients.bearer(credential)
+        service = services.callers.tokens.check(credential)
+        _check_client_id(client_id, service.name)
+        return service
     raise InvalidClient("no usable credential")
 
 
@@ -49,7 +60,20 @@ def uses_bearer(request: Request) -> bool:
     return request.headers.get("Authorization", "").partition(" ")[0].lower() == "bearer"
 
 
-def _basic(request: Request, services: Services, credential: str) -> Service:
+def _by_assertion(request: Request, services: Services) -> Service:
+    if request.form.get("client_secret") and request.form.get("client_assertion"):
+        raise _two_methods()
+    assertions = request.form.getlist("client_assertion")
+    if len(assertions) > 1:
+        raise RequestRefused(ErrorCode.INVALID_REQUEST, "a parameter is repeated")
+    if not assertions:
+        # A secret in the body is no method here: bodies end up in more places than headers.
+        raise InvalidClient("no usable credential")
+    assertion_type, client_id = request.form.get("client_assertion_type"), request.form.get("client_id")
+    return services.callers.assertions.authenticate(assertion_type, assertions[0], client_id or None)
+
+
+def _basic(services: Services, credential: str, client_id: str | None) -> Service:
     try:
         name, colon, secret = base64.b64decode(credential, validate=True).decode("ascii").partition(":")
         name, secret = _form_decoded(name), _form_decoded(secret)
@@ -57,9 +81,17 @@ def _basic(request: Request, services: Services, credential: str) -> Service:
         raise InvalidClient("malformed") from cause
     if not (name and colon and secret):
         raise InvalidClient("malformed")
-    if request.form.get("client_id", name) != name:
-        raise RequestRefused(ErrorCode.INVALID_REQUEST, "client_id differs from the authenticated client")
+    _check_client_id(client_id, name)
     return services.clients.authenticate(name, secret)
+
+
+def _check_client_id(client_id: str | None, name: str) -> None:
+    if client_id and client_id != name:
+        raise RequestRefused(ErrorCode.INVALID_REQUEST, "client_id differs from the authenticated client")
+
+
+def _two_methods() -> RequestRefused:
+    return RequestRefused(ErrorCode.INVALID_REQUEST, "use one client authentication method only")
 
 
 def _form_decoded(part: str) -> str:
