@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from app.bootstrap import build_services, read_configuration
 from app.domain.features import Feature
 from app.ports import ServiceOverview
 from app.services.callers import Callers
 
-Group = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # argparse gives its own result no other name
+Group: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add(options: argparse.Namespace) -> None:
