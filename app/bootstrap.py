@@ -10,6 +10,7 @@ import os
 import random
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from app.crypto.keyring import Keyring
 from app.crypto.sealing import build_sealer
 from app.crypto.token_signing import ES256Signer
 from app.domain.errors import ConfigurationError, LatchkeyError
+from app.domain.rates import TokenBuckets
 from app.domain.secret import Secret
 from app.logs import configure_logs
 from app.nudge import CeleryNudge, broker_url, publisher
@@ -45,12 +47,17 @@ from app.services.connect_links import ConnectLinks
 from app.services.connections import Agenda, Connections
 from app.services.disconnect import Disconnect
 from app.services.due_work import DueWork
+from app.services.explanation import Explain
 from app.services.grants import Grants
 from app.services.hand_out_log import HandOutLog
 from app.services.health import Health
+from app.services.hourly_quota import HourlyQuota
 from app.services.notifications import Notifications
+from app.services.person_switches import PersonSwitches
+from app.services.policy_admin import PolicyAdmin
 from app.services.provider_gate import DEFAULT_LIMITS, BreakerGate, CallLimits
 from app.services.refreshing import Refresher
+from app.services.resolution import Resolver
 from app.services.service_clients import ServiceClients
 from app.services.sessions import Sessions
 from app.services.token_exchange import TokenExchange
@@ -64,6 +71,9 @@ from app.store.spool import FileSpool
 
 WEB_MOST_WAITING = 6
 """Of the 8 threads of a web process: two are always left for callers whose token is alive."""
+
+BURST_S = 2
+"""Seconds' worth of requests that a caller may make at once: a start of many threads is no loop."""
 
 WORKER_MOST_WAITING = 24
 """Of the 32 threads of a worker."""
@@ -88,6 +98,11 @@ class Services:
     clients: ServiceClients
     callers: Callers
     token_exchange: TokenExchange
+    explain: Explain
+    rates: TokenBuckets
+    """Of this process: how often services may ask, per grant type and subject."""
+    policies: PolicyAdmin
+    person_switches: PersonSwitches
     audit: AuditChain
     hand_out_log: HandOutLog
     calendar_lists: CalendarLists
@@ -149,6 +164,8 @@ def assemble(
     authorization = Authorization(store, providers, sealer, sessions, grants, clock, env.public_url)
     disconnect = Disconnect(store, providers, sealer, channels, tokens, clock)
     callers = build_callers(store, sealer, signed_token_parts(config), env.public_url, clock)
+    resolver, quota = Resolver(store, providers, clock), HourlyQuota(store)
+    rates = TokenBuckets(env.hand_outs_per_s, env.hand_outs_per_s * BURST_S, time.monotonic)
     links = ConnectLinks(store, disconnect, nudge, clock)
     return Services(
         providers=providers,
@@ -164,14 +181,18 @@ def assemble(
         watch=Watch(store, presence, refresher, providers, nudge, clock),
         clients=ServiceClients(store, sealer, clock),
         callers=callers,
-        token_exchange=TokenExchange(store, tokens, sealer, clock, hand_out_log),
+        token_exchange=TokenExchange(resolver, tokens, sealer, clock, hand_out_log, rates, quota),
+        explain=Explain(resolver, gate, rates, quota, clock),
+        rates=rates,
+        policies=PolicyAdmin(store, providers, clock),
+        person_switches=PersonSwitches(store, clock),
         audit=audit,
         hand_out_log=hand_out_log,
         calendar_lists=CalendarLists(store, providers, tokens, nudge, clock, spread),
         calendar_sync=CalendarSync(store, providers, tokens, clock, spread, sync),
         channels=channels,
         notifications=Notifications(store, sealer, nudge, clock),
-        due_work=DueWork(store, clock, gate, env.push_enabled),
+        due_work=DueWork(store, clock, providers, gate, env.push_enabled),
         health=Health(store, broker_check(env.redis_url), gate.open_providers),
         csrf_key=sealer.keyed_hash("csrf", "key"),
     )

@@ -193,12 +193,10 @@ class TokenStore(Protocol):
     def suspect(self, lease: Lease, now: datetime) -> datetime:
         """Note an ``invalid_grant`` for the parent generation and return when the first one was."""
 
-    def claim_due(
-        self, now: datetime, hold_until: datetime, limit: int, passing_over: Sequence[str] = ()
-    ) -> tuple[UUID, ...]:
-        """Claim active connections whose refresh is due; nobody else gets them before ``hold_until``.
+    def claim_due(self, provider: str, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
+        """Claim a provider's active connections whose refresh is due; nobody else gets them before ``hold_until``.
 
-        Providers in ``passing_over`` are left alone.
+        One provider at a time: the backlog of one stands in nobody else's way.
         """
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.ports import Clock, ProviderGate, Store, Transaction
+from app.ports import Clock, ProviderGate, Providers, Store, Transaction
 
 HOLD = timedelta(seconds=30)
 """How long a claimed row is left to its claimer. A lost task costs this much and nothing else."""
@@ -21,13 +21,19 @@ class DueWork:
 
     store: Store
     clock: Clock
+    providers: Providers
     gate: ProviderGate
     push_enabled: bool = True
 
     def refreshes(self) -> tuple[UUID, ...]:
-        """Claim connections whose token set is due for refresh, where the provider may be called at all."""
+        """Claim connections whose token set is due for refresh, of every provider that may be called at all."""
         paused = self.gate.open_providers()
-        return self._claim(lambda tx, now, until: tx.tokens.claim_due(now, until, BATCH, paused))
+        keys = [provider.key for provider in self.providers.all() if provider.key not in paused]
+        return self._claim(
+            lambda tx, now, until: tuple(
+                connection_id for key in keys for connection_id in tx.tokens.claim_due(key, now, until, BATCH)
+            )
+        )
 
     def calendar_lists(self) -> tuple[UUID, ...]:
         """Claim connections whose calendar list is due."""

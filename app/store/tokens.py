@@ -5,14 +5,12 @@ Every statement that decides starts at the connection's row, so all writers of o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, Text, bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
 from app.domain.connections import Status
 from app.domain.errors import UnknownConnection
@@ -196,6 +194,8 @@ class PostgresTokens:
                 lease_until=None,
                 refresh_claimed_until=None,
                 next_attempt_at=next_attempt_at,
+                # What may not be asked yet is not due: the scan for due rows need not step over it every time.
+                refresh_due_at=func.greatest(_C.refresh_due_at, next_attempt_at),
                 failures=_C.failures + int(failed),
             )
         )
@@ -217,21 +217,15 @@ class PostgresTokens:
         ).first()
         return now if row is None or row.suspected_since is None else row.suspected_since
 
-    def claim_due(
-        self, now: datetime, hold_until: datetime, limit: int, passing_over: Sequence[str] = ()
-    ) -> tuple[UUID, ...]:
-        """Claim active connections whose refresh is due; nobody else gets them before ``hold_until``.
-
-        Providers in ``passing_over`` are left alone.
-        """
+    def claim_due(self, provider: str, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
+        """Claim a provider's active connections whose refresh is due; nobody else gets them before ``hold_until``."""
         due = select_due(_C.id, _C.refresh_due_at, limit).where(
             _C.status == Status.ACTIVE,
+            _C.provider == provider,
             _C.refresh_due_at <= now,
             is_past(_C.refresh_claimed_until, now),
             is_past(_C.next_attempt_at, now),
             is_free(_C.lease_until),
-            # One parameter however many: the statement stays prepared.
-            _C.provider != func.all(bindparam("passing_over", list(passing_over), ARRAY(Text))),
         )
         return tuple(claim(self._connection, due, _C.id, _C.refresh_claimed_until, hold_until))
 

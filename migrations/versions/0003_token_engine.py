@@ -23,9 +23,16 @@ UP = (
     """
     CREATE INDEX ix_refresh_attempts_owner ON refresh_attempts (owner) WHERE outcome IS NULL
     """,
+    """
+    CREATE INDEX ix_connections_provider_refresh_due_at ON connections (provider, refresh_due_at)
+        WHERE status = 'active'
+    """,
+    "DROP INDEX ix_connections_refresh_due_at",
 )
 
 DOWN = (
+    "CREATE INDEX ix_connections_refresh_due_at ON connections (refresh_due_at) WHERE status = 'active'",
+    "DROP INDEX ix_connections_provider_refresh_due_at",
     "DROP INDEX ix_refresh_attempts_owner",
     "ALTER TABLE token_generations DROP COLUMN refused_at",
     "DROP TABLE processes",

@@ -72,7 +72,7 @@ connections = Table(
     one_of("reason", Reason, "reason"),
     CheckConstraint("(status = 'needs_reconnect') = (reason IS NOT NULL)", name="reason_given"),
     CheckConstraint("generation <= last_generation", name="generation_reserved"),
-    Index(None, "refresh_due_at", postgresql_where=_ACTIVE),
+    Index(None, "provider", "refresh_due_at", postgresql_where=_ACTIVE),
     Index("ix_connections_suspected", "provider", postgresql_where=text("suspected_since IS NOT NULL")),
     Index("ix_connections_dead", "status_since", postgresql_where=text("status = 'needs_reconnect'")),
     Index(None, "calendar_list_due_at", postgresql_where=_ACTIVE),

@@ -224,12 +224,12 @@ def test_the_worker_refreshes_what_is_due_and_nothing_twice(house: House) -> Non
     connection = house.connect(house.sign_in()).connection
     house.provider.calls.clear()
     with house.store.transaction() as tx:
-        early = tx.tokens.claim_due(house.clock(), house.clock(), 10)
+        early = tx.tokens.claim_due("google", house.clock(), house.clock(), 10)
     house.clock.advance(3200)
     with house.store.transaction() as tx:
         now = house.clock()
-        due = tx.tokens.claim_due(now, now + HOLD, 10)
-        again = tx.tokens.claim_due(now, now + HOLD, 10)
+        due = tx.tokens.claim_due("google", now, now + HOLD, 10)
+        again = tx.tokens.claim_due("google", now, now + HOLD, 10)
 
     house.tokens.refresh(connection.id)
 

@@ -25,6 +25,7 @@ from app.domain.errors import (
 from app.domain.secret import Secret
 from app.domain.tokens import RotationClass
 from app.ports import Lease
+from app.services.due_work import DueWork
 from app.services.refreshing import LEASE_S
 from app.services.watch import Watch
 from app.store.presence import PostgresPresence
@@ -118,8 +119,8 @@ def test_a_closed_gate_puts_a_worker_off_and_no_caller(house: House, connection_
         house.tokens.refresh(connection_id)
     now = house.clock()
     with house.store.transaction() as tx:
-        early = tx.tokens.claim_due(now + timedelta(seconds=40), now, 10)
-        later = tx.tokens.claim_due(now + timedelta(seconds=60), now, 10)
+        early = tx.tokens.claim_due("google", now + timedelta(seconds=40), now, 10)
+        later = tx.tokens.claim_due("google", now + timedelta(seconds=60), now, 10)
     house.gate.refusal = None
 
     assert (early, later) == ((), (connection_id,))
@@ -127,12 +128,12 @@ def test_a_closed_gate_puts_a_worker_off_and_no_caller(house: House, connection_
 
 
 def test_due_connections_of_a_paused_provider_are_passed_over(house: House, connection_id: UUID) -> None:
-    now = house.clock()
-    with house.store.transaction() as tx:
-        passed_over = tx.tokens.claim_due(now, now, 10, ("microsoft", "google"))
-        claimed = tx.tokens.claim_due(now, now, 10, ("microsoft",))
+    due = DueWork(house.store, house.clock, house.providers, house.gate)
+    house.gate.paused = ("google",)
+    passed_over = due.refreshes()
+    house.gate.paused = ()
 
-    assert (passed_over, claimed) == ((), (connection_id,))
+    assert (passed_over, due.refreshes()) == ((), (connection_id,))
 
 
 def test_a_late_answer_of_a_fenced_writer_is_used_when_nobody_else_has_brought_one(

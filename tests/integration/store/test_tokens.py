@@ -40,7 +40,7 @@ def append(store, row):
 
 def claim(store, now=LATER, hold_until=LATER + timedelta(seconds=30), limit=10):
     with store.transaction() as tx:
-        return tx.tokens.claim_due(now, hold_until, limit)
+        return tx.tokens.claim_due("google", now, hold_until, limit)
 
 
 def test_the_first_generation_is_current(store, rows):
@@ -349,9 +349,9 @@ def test_two_sessions_claim_different_rows_without_waiting(store, rows):
     wanted = {rows.connection(f"sub-{n}").id for n in range(6)}
 
     with store.transaction() as one:
-        first = one.tokens.claim_due(LATER, LATER + timedelta(seconds=30), 4)
+        first = one.tokens.claim_due("google", LATER, LATER + timedelta(seconds=30), 4)
         with store.transaction() as two:
-            second = two.tokens.claim_due(LATER, LATER + timedelta(seconds=30), 4)
+            second = two.tokens.claim_due("google", LATER, LATER + timedelta(seconds=30), 4)
 
     assert (len(first), len(second)) == (4, 2)
     assert set(first) | set(second) == wanted

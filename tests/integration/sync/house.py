@@ -253,7 +253,7 @@ def _built(sandbox, store, http, keyring_file, *, database_url, settings, push_e
             store, providers, tokens, sealer, nudge, clock, lambda: SPREAD, public_url, push_enabled=push_enabled
         ),
         notifications=Notifications(store, sealer, nudge, clock),
-        due=DueWork(store, clock, OpenGate()),
+        due=DueWork(store, clock, providers, OpenGate()),
     )
 
 
