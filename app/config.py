@@ -164,6 +164,8 @@ class Config(BaseSettings):
     push_enabled: bool = True
     confirm_refusal_after_s: float = Field(default=60, ge=0)
     """How long after a first ``invalid_grant`` a second one ends the connection."""
+    hand_outs_per_s: float = Field(default=200, gt=0)
+    """How often one service may ask for one person or connection, per web process and second: it stops loops."""
     ca_bundle: Path | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

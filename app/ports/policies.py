@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -41,6 +41,7 @@ class Chunk:
     """A part of a policy's hourly limit that one process may spend."""
 
     size: int
+    """Hand-outs; 0 when the limit is spent."""
     ends_in_s: float
     """Seconds until the hour is over, by the database's clock."""
 
@@ -59,14 +60,17 @@ class PolicyStore(Protocol):
     def all(self) -> Mapping[str, tuple[Policy, ...]]:
         """Return every service's name with its policies, oldest first; a service without any is there too."""
 
+    def all_for_change(self, service_ids: Sequence[UUID]) -> Mapping[str, tuple[Policy, ...]]:
+        """Return the same for these services, and let nobody else change them so until the transaction ends."""
+
     def add(self, policy: Policy, now: datetime) -> None:
         """Store a policy."""
 
     def remove(self, policy_id: UUID) -> Policy | None:
         """Delete a policy and return what it was; null when there is none."""
 
-    def take_chunk(self, policy_id: UUID, size: int, limit: int) -> Chunk | None:
-        """Take up to ``size`` of this hour's ``limit``; null when nothing of it is left.
+    def take_chunk(self, policy_id: UUID, size: int, limit: int) -> Chunk:
+        """Take up to ``size`` of this hour's ``limit``; the chunk is empty when nothing of it is left.
 
         All processes together never take more than ``limit`` in one hour of the database's clock.
         """

@@ -99,19 +99,33 @@ class TokenExchange:
             self._cleared.forget(key)
         try:
             for _ in range(_ROUNDS):
-                cleared = self._cleared.get(key, lambda: self._clear(*key))
-                token = self._serve(cleared, request)
-                if token.generation != cleared.found.connection.generation:
-                    self._cleared.forget(key)
-                # Asking the provider may take long, and a person or an operator may have said no meanwhile.
-                if self.monotonic() - cleared.read_at <= KEPT_S:
-                    return self._release(service, cleared, token)
+                exchanged = self._try(service, key, request)
+                if exchanged is not None:
+                    return exchanged
             raise RefreshInProgress
         except RateLimited:
             raise
         except LatchkeyError as error:
             self._cleared.forget(key)
             raise self._refusal(service, request.ask, error) from error
+
+    def _try(self, service: Service, key: tuple[UUID, Ask], request: ExchangeRequest) -> Exchanged | None:
+        """Return a released token; null when the decision was stale by the time the token was there."""
+        cleared = self._cleared.get(key, lambda: self._clear(*key))
+        charged = self._charge(cleared) if cleared.verdict.limits else ()
+        exchanged = None
+        try:
+            token = self._serve(cleared, request)
+            if token.generation != cleared.found.connection.generation:
+                self._cleared.forget(key)
+            # Asking the provider may take long, and a person or an operator may have said no meanwhile.
+            if self.monotonic() - cleared.read_at <= KEPT_S:
+                exchanged = self._release(service, cleared, token)
+        finally:
+            if exchanged is None:
+                for policy_id, limit in charged:
+                    self.quota.give_back(policy_id, limit)
+        return exchanged
 
     def _clear(self, service_id: UUID, ask: Ask) -> _Cleared:
         """Resolve and check; raises what stands in the way, as ``ExchangeRefused`` once the connection is known."""
@@ -126,7 +140,6 @@ class TokenExchange:
 
     def _serve(self, cleared: _Cleared, request: ExchangeRequest) -> AccessToken:
         wanted_s = DEFAULT_MIN_VALIDITY_S if request.min_validity_s is None else request.min_validity_s
-        charged = self._charge(cleared) if cleared.verdict.limits else ()
         try:
             return self.access_tokens.serve(
                 cleared.found.tokens,
@@ -135,8 +148,6 @@ class TokenExchange:
                 at_least_s=1.0 if request.min_validity_s is None else request.min_validity_s,
             )
         except LatchkeyError as error:
-            for policy_id, limit in charged:
-                self.quota.give_back(policy_id, limit)
             raise ExchangeRefused(error, cleared.found.connection) from error
 
     def _charge(self, cleared: _Cleared) -> tuple[tuple[UUID, int], ...]:

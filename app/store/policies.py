@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, null, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, null, or_, select, true
 from sqlalchemy.dialects import postgresql
 
 from app.domain.features import Feature
@@ -78,10 +78,20 @@ class PostgresPolicies:
 
     def all(self) -> Mapping[str, tuple[Policy, ...]]:
         """Return every service's name with its policies, oldest first; a service without any is there too."""
+        return self._all(true())
+
+    def all_for_change(self, service_ids: Sequence[UUID]) -> Mapping[str, tuple[Policy, ...]]:
+        """Return the same for these services, and let nobody else change them so until the transaction ends."""
+        chosen = services.c.id.in_(service_ids)
+        self._connection.execute(select(services.c.id).where(chosen).order_by(services.c.id).with_for_update())
+        return self._all(chosen)
+
+    def _all(self, chosen: ColumnElement[bool]) -> Mapping[str, tuple[Policy, ...]]:
         rows = self._connection.execute(
             select(services.c.name, policies)
             .select_from(services)
             .outerjoin(policies, _P.service_id == services.c.id)
+            .where(chosen)
             .order_by(services.c.name, _P.created_at, _P.id)
         )
         found: dict[str, list[Policy]] = {}
@@ -112,8 +122,8 @@ class PostgresPolicies:
         row = self._connection.execute(delete(policies).where(_P.id == policy_id).returning(policies)).first()
         return None if row is None else _policy(row)
 
-    def take_chunk(self, policy_id: UUID, size: int, limit: int) -> Chunk | None:
-        """Take up to ``size`` of this hour's ``limit``; null when nothing of it is left.
+    def take_chunk(self, policy_id: UUID, size: int, limit: int) -> Chunk:
+        """Take up to ``size`` of this hour's ``limit``; the chunk is empty when nothing of it is left.
 
         One statement, so that takers of one policy queue up at its row.
         """
@@ -132,7 +142,9 @@ class PostgresPolicies:
             )
             .returning(_U.last_chunk, func.extract("epoch", _U.hour + timedelta(hours=1) - func.clock_timestamp()))
         ).first()
-        return None if row is None else Chunk(row[0], float(row[1]))
+        if row is None:
+            return Chunk(0, float(self._connection.execute(select(_ENDS_IN_S)).scalar_one()))
+        return Chunk(row[0], float(row[1]))
 
     def taken(self, policy_id: UUID) -> int:
         """Return what processes have taken of this hour's limit."""

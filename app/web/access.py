@@ -10,6 +10,7 @@ from urllib.parse import quote
 from flask import abort, current_app, g, request
 from werkzeug.wrappers import Response
 
+from app.domain.errors import InvalidClient
 from app.web import csrf, current
 from app.web.api.client_authentication import authenticate
 from app.web.errors import FormExpired
@@ -66,10 +67,20 @@ def admit() -> Response | None:
     if declared.accepts is not None and request.method == "POST" and request.mimetype != declared.accepts:
         abort(415)
     if declared.who == "service":
-        g.service = authenticate(request, current.services())
+        _admit_service()
     if declared.who in {"person", "anyone"}:
         return _admit_browser(declared.who)
     return None
+
+
+def _admit_service() -> None:
+    attempts = current.failed_attempts()
+    attempts.refuse_more(request)
+    try:
+        g.service = authenticate(request, current.services())
+    except InvalidClient:
+        attempts.note(request)
+        raise
 
 
 def _refuse_cut_body() -> None:

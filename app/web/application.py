@@ -10,8 +10,9 @@ from app.bootstrap import Services
 from app.domain.errors import ConfigurationError
 from app.web import access_log, assets, csrf, current, texts
 from app.web.access import admit
-from app.web.api import connect_links, documentation, health, hooks, listing, metadata, tokens
+from app.web.api import connect_links, documentation, health, hooks, listing, metadata, tokens, v1_tokens
 from app.web.error_answers import register_error_handlers
+from app.web.failed_attempts import FailedAttempts
 from app.web.pages import agenda, connect_link, connections, consent, start
 from app.web.probes import ProbesByAnyName
 from app.web.security_headers import add_security_headers
@@ -24,6 +25,7 @@ _BLUEPRINTS = (
     connections.blueprint,
     agenda.blueprint,
     tokens.blueprint,
+    v1_tokens.blueprint,
     listing.blueprint,
     metadata.blueprint,
     connect_links.blueprint,
@@ -47,6 +49,7 @@ def create_app(services: Services, settings: WebSettings) -> Flask:
     )
     app.extensions[current.SERVICES_KEY] = services
     app.extensions[current.SETTINGS_KEY] = settings
+    app.extensions[current.FAILED_ATTEMPTS_KEY] = FailedAttempts()
     _set_up_templates(app)
     app.before_request(access_log.start_clock)
     app.before_request(admit)

@@ -11,10 +11,12 @@ from flask import current_app, g, request
 from app.bootstrap import Services
 from app.domain.people import BrowserSession, Person, Service
 from app.web import cookies
+from app.web.failed_attempts import FailedAttempts
 from app.web.settings import WebSettings
 
 SERVICES_KEY = "latchkey.services"
 SETTINGS_KEY = "latchkey.settings"
+FAILED_ATTEMPTS_KEY = "latchkey.failed_attempts"
 
 
 def services() -> Services:
@@ -25,6 +27,11 @@ def services() -> Services:
 def settings() -> WebSettings:
     """Return the settings of the web edge."""
     return cast("WebSettings", current_app.extensions[SETTINGS_KEY])
+
+
+def failed_attempts() -> FailedAttempts:
+    """Return who failed to authenticate lately."""
+    return cast("FailedAttempts", current_app.extensions[FAILED_ATTEMPTS_KEY])
 
 
 def now() -> datetime:

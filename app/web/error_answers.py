@@ -83,6 +83,9 @@ def program_error(
     if isinstance(error, RequestRefused):
         body = {"error": error.error, "error_description": error.description}
         status, reason = error.status, error.reason
+    if body["error"] is ErrorCode.UNAUTHORIZED_CLIENT and not request.path.startswith("/oauth2/"):
+        # RFC 6749 section 5.2 wants 400 from token endpoints; elsewhere "forbidden" has its usual status.
+        status = 403
     if reason is not None:
         body["reason"] = reason
     body |= extra or {}

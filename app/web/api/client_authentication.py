@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from flask import Request
@@ -15,6 +16,7 @@ from flask import Request
 from app.bootstrap import Services
 from app.domain.errors import InvalidClient
 from app.domain.people import Service
+from app.web.api.form_body import form_values
 from app.web.errors import ErrorCode, RequestRefused
 from app.web.paths import TOKEN_ENDPOINT
 
@@ -30,15 +32,15 @@ def authenticate(request: Request, services: Services) -> Service:
     once (RFC 6749 section 2.3) or ``client_id`` names somebody else.
     """
     scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
-    has_form = request.path == TOKEN_ENDPOINT
-    if has_form and any(request.form.get(name) for name in _IN_THE_BODY):
+    form = form_values() if request.path == TOKEN_ENDPOINT else {}
+    if any(name in form for name in _IN_THE_BODY):
         if scheme:
             raise _two_methods()
-        return _by_assertion(request, services)
+        return _by_assertion(form, services)
     credential = credential.strip()
     if len(credential) > _LONGEST_CREDENTIAL:
         raise InvalidClient("too long")
-    client_id = request.form.get("client_id") if has_form else None
+    client_id = form.get("client_id")
     if scheme.lower() == "basic":
         return _basic(services, credential, client_id)
     if scheme.lower() == "bearer" and credential:
@@ -60,17 +62,15 @@ def uses_bearer(request: Request) -> bool:
     return request.headers.get("Authorization", "").partition(" ")[0].lower() == "bearer"
 
 
-def _by_assertion(request: Request, services: Services) -> Service:
-    if request.form.get("client_secret") and request.form.get("client_assertion"):
+def _by_assertion(form: Mapping[str, str], services: Services) -> Service:
+    if "client_secret" in form and "client_assertion" in form:
         raise _two_methods()
-    assertions = request.form.getlist("client_assertion")
-    if len(assertions) > 1:
-        raise RequestRefused(ErrorCode.INVALID_REQUEST, "a parameter is repeated")
-    if not assertions:
+    if "client_assertion" not in form:
         # A secret in the body is no method here: bodies end up in more places than headers.
         raise InvalidClient("no usable credential")
-    assertion_type, client_id = request.form.get("client_assertion_type"), request.form.get("client_id")
-    return services.callers.assertions.authenticate(assertion_type, assertions[0], client_id or None)
+    return services.callers.assertions.authenticate(
+        form.get("client_assertion_type"), form["client_assertion"], form.get("client_id")
+    )
 
 
 def _basic(services: Services, credential: str, client_id: str | None) -> Service:

@@ -13,7 +13,7 @@ from typing import Annotated, NotRequired
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from app.web.api.openapi import Timestamp
+from app.web.api.openapi import Identifier, Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ CODES: Mapping[str, Entry] = {
         "Policy does not let this service do this.", "Stop and ask the operator; `reason` says what kind of rule it is."
     ),
     "invalid_scope": Entry(
-        "The scopes asked for cannot be handed out alone: a token carries everything that was granted.",
-        "Ask for what was granted, or leave `scope` out.",
+        "A scope asked for by name is not allowed by policy or was not granted by the person.",
+        "With `connect_uri`, show it to the person; without, ask the operator, or leave `scope` out.",
     ),
     "invalid_target": Entry(
         "There is no such connection, person or provider for this service, or the person has closed it to the service.",
@@ -84,6 +84,11 @@ REASONS: Mapping[str, Entry] = {
     "scope_insufficient": Entry(
         "The person has not granted what was asked for; `missing_scopes` names it.", "Show `connect_uri`."
     ),
+    "service_blocked_by_user": Entry(
+        "The person has switched this service off.", "Stop; do not ask again before `until`, if there is one."
+    ),
+    "paused_by_user": Entry("The person has paused this connection.", "Stop; do not ask again before `until`."),
+    "account_required": Entry("The person has several accounts at this provider.", "Name one with `account`."),
     "policy": Entry("No policy allows it.", "Ask the operator."),
     "subject_token_invalid": Entry(
         "The subject token is malformed, expired, or not meant for this installation.",
@@ -121,5 +126,11 @@ class ErrorAnswer(TypedDict):
     """In the provider's words."""
     since: NotRequired[Timestamp]
     """When the connection stopped working."""
+    last_ok: NotRequired[Timestamp]
+    """When the provider last gave a token for it."""
+    until: NotRequired[Timestamp]
+    """When the person's own switch ends by itself; absent when it does not."""
+    policy_id: NotRequired[Identifier]
+    """The policy that came closest, for the operator."""
     error_id: NotRequired[str]
     """Finds the case in the log of this installation."""

@@ -1,22 +1,38 @@
-"""The bodies of ``/oauth2/token``."""
+"""The bodies of ``/oauth2/token`` and ``/v1/tokens``."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Literal, NotRequired
-from uuid import UUID
 
+import structlog
+from flask import current_app
 from typing_extensions import TypedDict
 from werkzeug.wrappers import Response
 
 from app.domain.connections import Connection, Status
-from app.domain.errors import ReconnectRequired, ScopesMissing
+from app.domain.errors import (
+    ConnectionPaused,
+    LatchkeyError,
+    NeverConnected,
+    NotAllowed,
+    ReconnectRequired,
+    ScopeNotGranted,
+    ScopesMissing,
+    ServiceBlocked,
+)
 from app.domain.secret import Secret
-from app.services.token_exchange import Exchanged
+from app.services.token_exchange import Exchanged, ExchangeRefused
+from app.web import current
 from app.web.api.openapi import Identifier, Timestamp
 from app.web.api.token_request import ACCESS_TOKEN_TYPE
 from app.web.error_answers import program_error
-from app.web.paths import repair_path
+from app.web.errors import outcome_of
+from app.web.paths import CONNECT, repair_path
+
+_log = structlog.get_logger("latchkey.web")
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class OwnTokenAnswer(TypedDict):
@@ -58,14 +74,14 @@ def own_token_answer(issued: Secret, expires_in_s: int) -> OwnTokenAnswer:
     return {"access_token": issued.reveal(), "token_type": "Bearer", "expires_in": expires_in_s}
 
 
-def exchanged_answer(exchanged: Exchanged, now: datetime) -> ExchangeAnswer:
+def exchanged_answer(exchanged: Exchanged) -> Response:
     """Return the answer to a token exchange. ``expires_in`` is rounded down: it must not promise too much."""
     token, connection = exchanged.token, exchanged.connection
     answer: ExchangeAnswer = {
         "access_token": token.token.reveal(),
-        "issued_token_type": ACCESS_TOKEN_TYPE,
         "token_type": "Bearer",
-        "expires_in": int(token.remaining_s(now)),
+        "expires_in": int(token.remaining_s(current.now())),
+        "issued_token_type": ACCESS_TOKEN_TYPE,
         "scope": " ".join(token.scopes),
         "connection_id": str(connection.id),
         "provider": connection.provider,
@@ -75,24 +91,38 @@ def exchanged_answer(exchanged: Exchanged, now: datetime) -> ExchangeAnswer:
     }
     if token.warning is not None:
         answer["warning"] = token.warning
-    return answer
+    # The framework's own way sorts and indents and costs as much as the decision.
+    return current_app.response_class(_encode(answer), mimetype="application/json")
 
 
-def interaction_answer(
-    error: ReconnectRequired | ScopesMissing, connection_id: UUID, connection: Connection | None, public_url: str
-) -> Response:
-    """Return what only the person can mend, with the link to send them to.
+def refusal_answer(refused: ExchangeRefused) -> Response:
+    """Return why there is no token, with whatever helps the caller to go on."""
+    cause = refused.cause
+    _log.info("refused", error=cause.code, detail=cause.detail, status=outcome_of(cause).status)
+    return program_error(cause, extra=helpful_members(cause, refused.connection))
+
+
+def helpful_members(cause: LatchkeyError, connection: Connection | None) -> dict[str, object]:
+    """Return the members beside the error: where to send the person, since or until when, which policy.
 
     ``since`` is left out when the connection still counts as working, as with missing scopes.
     """
-    extra: dict[str, object] = {"connect_uri": f"{public_url}{repair_path(connection_id)}"}
-    if isinstance(error, ScopesMissing):
-        extra["missing_scopes"] = list(error.missing)
-    else:
-        extra["reason"] = error.reason
-    if connection is not None and connection.status is not Status.ACTIVE:
-        extra["since"] = timestamp(connection.status_since)
-    return program_error(error, extra=extra)
+    members: dict[str, object] = {}
+    if isinstance(cause, NeverConnected):
+        query = "" if cause.provider is None else f"?provider={cause.provider}"
+        members["connect_uri"] = f"{current.settings().public_url}{CONNECT}{query}"
+    if isinstance(cause, ReconnectRequired | ScopesMissing | ScopeNotGranted) and connection is not None:
+        members["connect_uri"] = f"{current.settings().public_url}{repair_path(connection.id)}"
+        members |= _times(connection)
+    if isinstance(cause, ReconnectRequired):
+        members["reason"] = cause.reason
+    if isinstance(cause, ScopesMissing | ScopeNotGranted):
+        members["missing_scopes"] = list(cause.missing)
+    if isinstance(cause, ServiceBlocked | ConnectionPaused) and cause.until is not None:
+        members["until"] = timestamp(cause.until)
+    if isinstance(cause, NotAllowed) and cause.policy_id is not None:
+        members["policy_id"] = str(cause.policy_id)
+    return members
 
 
 def granted_at(connection: Connection) -> datetime:
@@ -103,3 +133,12 @@ def granted_at(connection: Connection) -> datetime:
 def timestamp(at: datetime) -> str:
     """Return RFC 3339 text in UTC, whole seconds."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _times(connection: Connection) -> dict[str, object]:
+    if connection.status is Status.ACTIVE:
+        return {}
+    times: dict[str, object] = {"since": timestamp(connection.status_since)}
+    if connection.last_refreshed_at is not None:
+        times["last_ok"] = timestamp(connection.last_refreshed_at)
+    return times

@@ -4,127 +4,144 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from uuid import UUID
 
-from flask import Request
-
+from app.domain.errors import UnknownPerson
 from app.domain.features import Feature
+from app.domain.policies import PURPOSE
+from app.domain.subjects import Subject, SubjectMode
+from app.services.resolution import Ask
 from app.services.token_exchange import ExchangeRequest
+from app.web import current
 from app.web.errors import ErrorCode, RequestRefused
 
 CLIENT_CREDENTIALS = "client_credentials"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 CONNECTION_TYPE = "urn:latchkey:params:oauth:token-type:connection"
+PERSON_TYPE = "urn:latchkey:params:oauth:token-type:person"
 
-DEFAULT_MIN_VALIDITY_S = 60
 LONGEST_MIN_VALIDITY_S = 3000
 """Providers' tokens live an hour; more than this could not be kept without refreshing on every call."""
+LONGEST_SUBJECT_TOKEN = 16_384
+LONGEST_TEXT = 512
+"""Characters of an account or a resource."""
+MOST_SCOPES = 50
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _SCOPES = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
 """RFC 6749 appendix A.4."""
-_PURPOSE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PROVIDER = re.compile(r"[a-z0-9-]{1,63}")
-
-
-def single_values(request: Request) -> dict[str, str]:
-    """Return the form's parameters; an empty one counts as absent (RFC 6749 section 3.2).
-
-    Raises ``RequestRefused`` for repeated parameters and for a query: addresses end up in logs.
-    """
-    if request.query_string:
-        raise _invalid("parameters belong in the body")
-    if any(len(request.form.getlist(name)) > 1 for name in request.form):
-        raise _invalid("a parameter is repeated")
-    return {name: value for name, value in request.form.items() if value}
+_SUBJECT_TYPES = frozenset({JWT_TYPE, CONNECTION_TYPE, PERSON_TYPE})
 
 
 def grant_type(values: Mapping[str, str]) -> str:
     """Return one of the two grant types we serve; raises ``RequestRefused``."""
     wanted = values.get("grant_type")
     if wanted is None:
-        raise _invalid("grant_type is missing")
+        raise invalid("grant_type is missing")
     if wanted not in {CLIENT_CREDENTIALS, TOKEN_EXCHANGE}:
         raise RequestRefused(ErrorCode.UNSUPPORTED_GRANT_TYPE, "use client_credentials or token exchange")
     return wanted
 
 
 def exchange_request(values: Mapping[str, str]) -> ExchangeRequest:
-    """Return the exchange that ``values`` ask for; raises ``RequestRefused``."""
-    _refuse_unsupported(values)
-    return ExchangeRequest(
-        connection_id=_connection_id(values),
-        audience=_audience(values.get("audience")),
-        scopes=_scopes(values.get("scope")),
-        features=_features(values.get("features")),
-        purpose=_matching(values, "purpose", _PURPOSE),
-        min_validity_s=_min_validity_s(values.get("min_validity")),
-        rejected_token_sha256=_lower(_matching(values, "rejected_token_sha256", _SHA256)),
-    )
+    """Return the exchange that ``values`` ask for.
 
-
-def _refuse_unsupported(values: Mapping[str, str]) -> None:
+    Raises ``RequestRefused`` and what ``Subjects.resolve`` raises: the subject comes last, because a signed statement
+    is used up by looking at it.
+    """
     if values.get("requested_token_type", ACCESS_TOKEN_TYPE) != ACCESS_TOKEN_TYPE:
-        raise _invalid("requested_token_type must be the access token type")
+        raise invalid("requested_token_type must be the access token type")
     if "actor_token" in values or "actor_token_type" in values:
-        raise _invalid("actor tokens are not supported")
-    if "resource" in values:
-        # Ignoring it would hand out a token for more than was asked.
-        raise RequestRefused(ErrorCode.INVALID_TARGET, "resource is not supported; use audience")
+        raise invalid("actor tokens are not supported")
+    token_type, token = values.get("subject_token_type"), values.get("subject_token")
+    if token_type not in _SUBJECT_TYPES or token is None:
+        raise invalid("subject_token and one of the supported values of subject_token_type are needed")
+    asked = {
+        "audience": provider_key(values.get("audience")),
+        "resource": short_text("resource", values.get("resource")),
+        "features": _features(values.get("features")),
+        "scopes": scopes(values.get("scope")),
+        "purpose": matching("purpose", values.get("purpose"), PURPOSE),
+        "account": short_text("account", values.get("account")),
+    }
+    min_validity_s = _min_validity_s(values.get("min_validity"))
+    rejected = matching("rejected_token_sha256", values.get("rejected_token_sha256"), _SHA256)
+    ask = Ask(subject=subject_of(token_type, token), **asked)  # type: ignore[arg-type]  # each under its own name
+    return ExchangeRequest(targeted(ask), min_validity_s, None if rejected is None else rejected.lower())
 
 
-def _connection_id(values: Mapping[str, str]) -> UUID:
-    if values.get("subject_token_type") != CONNECTION_TYPE:
-        raise _invalid("subject_token_type must be the connection type")
-    text = values.get("subject_token", "")
-    if not _UUID.fullmatch(text):
-        raise RequestRefused(
-            ErrorCode.INVALID_REQUEST, "subject_token must be a connection id", reason="subject_token_invalid"
-        )
-    return UUID(text)
+def subject_of(token_type: str, token: str) -> Subject:
+    """Return whom the calling service asks for; a genuine stranger is a subject without a person.
+
+    Raises ``RequestRefused`` and what ``Subjects.resolve`` raises.
+    """
+    if len(token) > LONGEST_SUBJECT_TOKEN:
+        raise invalid("subject_token is too long")
+    try:
+        return current.services().callers.subjects.resolve(current.service(), token_type, token)
+    except UnknownPerson:
+        return Subject(SubjectMode.PRESENT)
 
 
-def _audience(text: str | None) -> str | None:
+def targeted(ask: Ask) -> Ask:
+    """Return ``ask`` if it says at which provider; raises ``RequestRefused``. A connection says it by itself."""
+    if ask.subject.connection_id is None and ask.audience is None and ask.resource is None:
+        raise invalid("audience or resource is needed")
+    return ask
+
+
+def provider_key(text: str | None) -> str | None:
+    """Return a provider's key; one that cannot be any is refused like an unknown one."""
     if text is not None and not _PROVIDER.fullmatch(text):
         raise RequestRefused(ErrorCode.INVALID_TARGET, "no such connection or provider for this client")
     return text
 
 
-def _scopes(text: str | None) -> tuple[str, ...]:
+def scopes(text: str | None) -> tuple[str, ...]:
+    """Return the scopes named in ``text``, each once; raises ``RequestRefused``."""
     if text is None:
         return ()
     if not _SCOPES.fullmatch(text):
-        raise _invalid("scope must be names separated by single spaces")
-    return tuple(dict.fromkeys(text.split(" ")))
+        raise invalid("scope must be names separated by single spaces")
+    named = tuple(dict.fromkeys(text.split(" ")))
+    if len(named) > MOST_SCOPES:
+        raise invalid(f"scope names more than {MOST_SCOPES}")
+    return named
 
 
-def _features(text: str | None) -> tuple[Feature, ...]:
-    try:
-        return tuple(dict.fromkeys(Feature(name) for name in (text or "").split()))
-    except ValueError as cause:
-        raise _invalid("features holds an unknown name") from cause
-
-
-def _min_validity_s(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_MIN_VALIDITY_S
-    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) > LONGEST_MIN_VALIDITY_S:
-        raise _invalid(f"min_validity must be whole seconds from 0 to {LONGEST_MIN_VALIDITY_S}")
-    return int(text)
-
-
-def _matching(values: Mapping[str, str], name: str, pattern: re.Pattern[str]) -> str | None:
-    value = values.get(name)
+def matching(name: str, value: str | None, pattern: re.Pattern[str]) -> str | None:
+    """Return ``value`` if it has the shape, or null; raises ``RequestRefused``."""
     if value is not None and not pattern.fullmatch(value):
-        raise _invalid(f"{name} is malformed")
+        raise invalid(f"{name} is malformed")
     return value
 
 
-def _lower(text: str | None) -> str | None:
-    return None if text is None else text.lower()
+def short_text(name: str, value: str | None) -> str | None:
+    """Return printable ``value`` of a decent length, or null; raises ``RequestRefused``."""
+    if value is not None and (len(value) > LONGEST_TEXT or not value.isprintable()):
+        raise invalid(f"{name} is malformed")
+    return value
 
 
-def _invalid(description: str) -> RequestRefused:
+def invalid(description: str) -> RequestRefused:
+    """Return the refusal of a malformed request."""
     return RequestRefused(ErrorCode.INVALID_REQUEST, description)
+
+
+def _features(text: str | None) -> tuple[Feature, ...]:
+    if text is None:
+        return ()
+    try:
+        return tuple(dict.fromkeys(Feature(name) for name in text.split()))
+    except ValueError:
+        raise invalid("features holds an unknown name") from None
+
+
+def _min_validity_s(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) > LONGEST_MIN_VALIDITY_S:
+        raise invalid(f"min_validity must be whole seconds from 0 to {LONGEST_MIN_VALIDITY_S}")
+    return int(text)

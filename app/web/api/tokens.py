@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
-from app.domain.errors import InvalidClient, ReconnectRequired, ScopesMissing
+from app.domain.errors import InvalidClient, RateLimited
+from app.services.token_exchange import ExchangeRefused
 from app.web import current
 from app.web.access import FORM, caller
 from app.web.api.client_authentication import uses_bearer
+from app.web.api.form_body import form_values
 from app.web.api.openapi import Answer, Group, Operation, Security
 from app.web.api.token_answers import (
     ExchangeAnswer,
     OwnTokenAnswer,
     exchanged_answer,
-    interaction_answer,
     own_token_answer,
+    refusal_answer,
 )
 from app.web.api.token_form import TokenForm
-from app.web.api.token_request import CLIENT_CREDENTIALS, exchange_request, grant_type, single_values
+from app.web.api.token_request import CLIENT_CREDENTIALS, exchange_request, grant_type
 from app.web.errors import ErrorCode
 from app.web.rendering import json_answer
 
@@ -65,16 +69,18 @@ _EXAMPLE: ExchangeAnswer = {
             ErrorCode.INVALID_REQUEST,
             ErrorCode.UNSUPPORTED_GRANT_TYPE,
             ErrorCode.UNAUTHORIZED_CLIENT,
+            ErrorCode.INVALID_SCOPE,
             ErrorCode.INVALID_TARGET,
             ErrorCode.INTERACTION_REQUIRED,
         ),
+        429: (ErrorCode.RATE_LIMITED,),
         502: (ErrorCode.SERVER_ERROR,),
     },
     security=(Security.BASIC, Security.BEARER),
 )
 def token() -> Response:
     """Answer by grant type: client credentials (RFC 6749 section 4.4) or token exchange (RFC 8693)."""
-    values = single_values(request)
+    values = form_values()
     return _own_token() if grant_type(values) == CLIENT_CREDENTIALS else _exchange(values)
 
 
@@ -82,16 +88,18 @@ def _own_token() -> Response:
     if uses_bearer(request):
         # A short-lived token must not be able to prolong itself without the credential.
         raise InvalidClient("a token cannot get a token")
-    issued, expires_in_s = current.services().clients.issue_token(current.service())
+    services, service = current.services(), current.service()
+    wait_s = services.rates.take((CLIENT_CREDENTIALS, service.id))
+    if wait_s:
+        raise RateLimited(CLIENT_CREDENTIALS, retry_after_s=wait_s)
+    issued, expires_in_s = services.callers.tokens.issue(service)
     return json_answer(own_token_answer(issued, expires_in_s))
 
 
-def _exchange(values: dict[str, str]) -> Response:
-    services, service = current.services(), current.service()
+def _exchange(values: Mapping[str, str]) -> Response:
     wanted = exchange_request(values)
     try:
-        exchanged = services.token_exchange.exchange(service, wanted)
-    except (ReconnectRequired, ScopesMissing) as error:
-        connection = services.clients.connection(service, wanted.connection_id)
-        return interaction_answer(error, wanted.connection_id, connection, current.settings().public_url)
-    return json_answer(exchanged_answer(exchanged, current.now()))
+        exchanged = current.services().token_exchange.exchange(current.service(), wanted)
+    except ExchangeRefused as refused:
+        return refusal_answer(refused)
+    return exchanged_answer(exchanged)

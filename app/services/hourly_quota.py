@@ -1,0 +1,68 @@
+"""Hourly limits of policies: an exact upper bound over all processes, without a statement per hand-out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.ports import Store
+
+CHUNKS_PER_LIMIT = 100
+"""A process takes one per cent of a limit at a time: what a dead process leaves unspent is at most that."""
+
+
+@dataclass(slots=True)
+class _Purse:
+    left: int
+    ends_at: float
+    """Monotonic; computed from the database's clock as it was before the chunk came, so never too late."""
+
+
+class HourlyQuota:
+    """Spends chunks that the database gave this process."""
+
+    def __init__(self, store: Store, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._purses: dict[tuple[UUID, int], _Purse] = {}
+
+    def spend(self, policy_id: UUID, limit: int) -> float:
+        """Count one hand-out against a limit; returns 0.0, or the seconds until the hour is over when it is spent.
+
+        Raises ``StoreUnavailable`` when a chunk is needed and cannot be had.
+        """
+        # Under one lock, the statement too: two threads must not both find the purse empty and take twice.
+        with self._lock:
+            purse = self._purses.get((policy_id, limit))
+            if purse is None or purse.left == 0 or self._monotonic() >= purse.ends_at:
+                purse = self._purses[policy_id, limit] = self._fill(policy_id, limit)
+            if purse.left == 0:
+                return max(1.0, purse.ends_at - self._monotonic())
+            purse.left -= 1
+            return 0.0
+
+    def give_back(self, policy_id: UUID, limit: int) -> None:
+        """Take back a count for a hand-out that did not happen; after the end of its hour this changes nothing."""
+        with self._lock:
+            purse = self._purses.get((policy_id, limit))
+            if purse is not None and self._monotonic() < purse.ends_at:
+                purse.left += 1
+
+    def is_spent(self, policy_id: UUID, limit: int) -> bool:
+        """Return whether the next ``spend`` would find nothing, without spending."""
+        with self._lock:
+            purse = self._purses.get((policy_id, limit))
+            if purse is not None and purse.left > 0 and self._monotonic() < purse.ends_at:
+                return False
+        with self._store.reading() as tx:
+            return tx.policies.taken(policy_id) >= limit
+
+    def _fill(self, policy_id: UUID, limit: int) -> _Purse:
+        asked_at = self._monotonic()
+        with self._store.transaction() as tx:
+            chunk = tx.policies.take_chunk(policy_id, max(1, limit // CHUNKS_PER_LIMIT), limit)
+        return _Purse(chunk.size, asked_at + chunk.ends_in_s)

@@ -1,0 +1,55 @@
+"""How often one address may fail to prove who it is, before that costs us anything.
+
+Only failures count, so a service that knows its secret is not held back by itself; a program that guesses is.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+
+from flask import Request
+
+from app.domain.errors import RateLimited
+from app.domain.rates import TokenBuckets
+
+PER_S = 20
+BURST = 200
+"""A failed attempt costs at most a look-up and a signature check: so many are no load, and guess no 256 bits."""
+
+
+class FailedAttempts:
+    """Counts failures per client address, in this process."""
+
+    def __init__(self) -> None:
+        self._buckets = TokenBuckets(PER_S, BURST, time.monotonic)
+
+    def refuse_more(self, request: Request) -> None:
+        """Raise ``RateLimited`` when the caller's address has failed too often just now."""
+        wait_s = self._buckets.wait_s(client_address(request))
+        if wait_s:
+            raise RateLimited("failed authentication", retry_after_s=wait_s)
+
+    def note(self, request: Request) -> None:
+        """Count a failure."""
+        self._buckets.take(client_address(request))
+
+
+def client_address(request: Request) -> str:
+    """Return the address of the caller, or of what our own proxy says it is.
+
+    A proxy stands on this machine or in this network, and adds whom it answers at the end of ``X-Forwarded-For``.
+    From anywhere else the header could be anything.
+    """
+    nearest = request.remote_addr or ""
+    forwarded = request.headers.get("X-Forwarded-For")
+    if forwarded is None or not _is_near(nearest):
+        return nearest
+    return forwarded.rpartition(",")[2].strip()[:45]
+
+
+def _is_near(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_private
+    except ValueError:
+        return False
