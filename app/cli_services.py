@@ -14,7 +14,7 @@ from app.domain.features import Feature
 from app.ports import ServiceOverview
 from app.services.callers import Callers
 
-Group: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Group: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001  # it has no other name
 
 
 def add(options: argparse.Namespace) -> None:

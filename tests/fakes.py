@@ -14,16 +14,18 @@ from app.domain.authorizations import Callback, Started
 from app.domain.calendars import Busy, Occurrence, Window
 from app.domain.connect_links import ConnectLink
 from app.domain.connections import Connection, Reason, Status
-from app.domain.errors import InvalidClient, LatchkeyError, UnknownConnection, UnknownProvider
+from app.domain.errors import InvalidClient, LatchkeyError, SubjectTokenInvalid, UnknownConnection, UnknownProvider
 from app.domain.features import Feature, scopes_for
 from app.domain.people import BrowserSession, Person, Service
 from app.domain.secret import Secret
+from app.domain.subjects import Subject, SubjectMode
 from app.domain.tokens import AccessToken
 from app.ports import AgendaItem, CalendarRow, Revocation
 from app.services.authorization import Connected, SignedIn
 from app.services.connect_links import MadeLink
 from app.services.connections import ConnectionView
 from app.services.disconnect import Receipt
+from app.services.subjects import CONNECTION_TYPE, JWT_TYPE, PERSON_TYPE
 from app.services.token_exchange import Exchanged, ExchangeRequest
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -33,6 +35,8 @@ BROWSER_TOKEN = "b" * 43
 SERVICE = Service(UUID("22222222-2222-4222-8222-222222222222"), "scheduler")
 SERVICE_SECRET = "a secret with : and % and ü"
 SERVICE_TOKEN = "t" * 43
+SERVICE_ASSERTION = "an assertion of the scheduler"
+USER_TOKEN = "a user token of Ada"
 LINK_SECRET = "l" * 43
 CONNECTION_ID = UUID("33333333-3333-4333-8333-333333333333")
 HAND_OUT_ID = UUID("44444444-4444-4444-8444-444444444444")
@@ -265,16 +269,6 @@ class FakeClients(Answering):
             raise InvalidClient("secret")
         return SERVICE
 
-    def bearer(self, token: str) -> Service:
-        self.note("bearer", token)
-        if token != SERVICE_TOKEN:
-            raise InvalidClient("token")
-        return SERVICE
-
-    def issue_token(self, service: Service) -> tuple[Secret, int]:
-        self.note("issue_token", service)
-        return Secret(SERVICE_TOKEN), 600
-
     def connection(self, service: Service, connection_id: UUID) -> Connection | None:
         self.note("connection", service, connection_id)
         return next((c for c in self.visible if c.id == connection_id), None)
@@ -282,6 +276,64 @@ class FakeClients(Answering):
     def connections(self, service: Service, provider: str | None) -> tuple[Connection, ...]:
         self.note("connections", service, provider)
         return tuple(c for c in self.visible if provider in (None, c.provider))
+
+
+@dataclass
+class FakeServiceTokens(Answering):
+    def check(self, token: str) -> Service:
+        self.note("check", token)
+        if token != SERVICE_TOKEN:
+            raise InvalidClient("token")
+        return SERVICE
+
+    def issue(self, service: Service) -> tuple[Secret, int]:
+        self.note("issue", service)
+        return Secret(SERVICE_TOKEN), 600
+
+
+@dataclass
+class FakeAssertions(Answering):
+    def authenticate(self, assertion_type: str | None, assertion: str, client_id: str | None) -> Service:
+        self.note("authenticate", assertion_type, assertion, client_id)
+        if assertion != SERVICE_ASSERTION:
+            raise InvalidClient("assertion")
+        return SERVICE
+
+
+@dataclass
+class FakeSigningKeys(Answering):
+    keys: tuple[dict[str, str], ...] = ({"kty": "EC", "kid": "k1", "crv": "P-256", "x": "x", "y": "y"},)
+
+    def published(self) -> tuple[dict[str, str], ...]:
+        self.note("published")
+        return self.keys
+
+
+@dataclass
+class FakeSubjects(Answering):
+    """Knows handles as the real one does, and one user token."""
+
+    def resolve(self, service: Service, token_type: str | None, token: str) -> Subject:
+        self.note("resolve", service, token_type, token)
+        if token_type == JWT_TYPE and token == USER_TOKEN:
+            return Subject(SubjectMode.PRESENT, person_id=PERSON.id)
+        try:
+            named = UUID(token)
+        except ValueError:
+            raise SubjectTokenInvalid("sub") from None
+        if token_type == CONNECTION_TYPE:
+            return Subject(SubjectMode.ABSENT, connection_id=named)
+        if token_type == PERSON_TYPE:
+            return Subject(SubjectMode.ABSENT, person_id=named)
+        raise SubjectTokenInvalid("subject_token_type")
+
+
+@dataclass
+class FakeCallers:
+    tokens: FakeServiceTokens = field(default_factory=FakeServiceTokens)
+    assertions: FakeAssertions = field(default_factory=FakeAssertions)
+    subjects: FakeSubjects = field(default_factory=FakeSubjects)
+    signing_keys: FakeSigningKeys = field(default_factory=FakeSigningKeys)
 
 
 @dataclass
@@ -368,6 +420,7 @@ class FakeServices:
     agenda: FakeAgenda = field(default_factory=FakeAgenda)
     disconnect: FakeDisconnect = field(default_factory=FakeDisconnect)
     clients: FakeClients = field(default_factory=FakeClients)
+    callers: FakeCallers = field(default_factory=FakeCallers)
     token_exchange: FakeTokenExchange = field(default_factory=FakeTokenExchange)
     notifications: FakeNotifications = field(default_factory=FakeNotifications)
     health: FakeHealth = field(default_factory=FakeHealth)

@@ -79,8 +79,8 @@ def _seed() -> tuple[str, UUID]:
     provider = FakeProvider(lifetime_s=86_400)
     services = assemble(config, store, sealer, FakeProviders(provider), RecordingNudge())
     connection_id = _connect(services, provider)
-    secret = services.clients.add("bench", tuple(Feature))
-    token, _ = services.clients.issue_token(services.clients.authenticate("bench", secret.reveal()))
+    secret = services.callers.registry.add("bench", tuple(Feature))
+    token, _ = services.callers.tokens.issue(services.clients.authenticate("bench", secret.reveal()))
     store.close()
     return token.reveal(), connection_id
 
