@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -285,6 +286,17 @@ def watch(house: House, presence: PostgresPresence) -> Watch:
     )
 
 
+def die(house: House, process: PostgresPresence) -> None:
+    """Let a process be killed a while ago: the server notices the end of its session by itself."""
+    process.close()
+    key = int.from_bytes(UUID(process.identity).bytes[:8], signed=True)
+    for _ in range(100):
+        if execute(house, "SELECT pg_try_advisory_xact_lock(:key)", key=key) == [(True,)]:
+            break
+        time.sleep(0.05)
+    fall_silent(house, process)
+
+
 def fall_silent(house: House, process: PostgresPresence) -> None:
     execute(
         house, "UPDATE processes SET heartbeat_at = clock_timestamp() - interval '4 s' WHERE id = CAST(:id AS uuid)",
@@ -308,8 +320,7 @@ def test_an_attempt_of_a_dead_process_is_taken_over_as_the_class_allows(
     connection_id = house.connect(house.sign_in()).connection.id
     house.provider.calls.clear()
     lease(house, connection_id, other.identity)
-    other.close()
-    fall_silent(house, other)
+    die(house, other)
 
     watch(house, PostgresPresence(database_url)).end_open_attempts()
 
@@ -338,8 +349,7 @@ def test_nobody_is_dead_while_the_database_server_has_just_started(
     house: House, connection_id: UUID, other: PostgresPresence, database_url: str
 ) -> None:
     lease(house, connection_id, other.identity)
-    other.close()
-    fall_silent(house, other)
+    die(house, other)
 
     replace(watch(house, PostgresPresence(database_url)), settled_s=86_400.0).end_open_attempts()
 
@@ -365,8 +375,7 @@ def test_a_strict_provider_is_asked_once_more_before_the_end_and_the_loss_is_nam
     connection_id = house.connect(house.sign_in()).connection.id
     held = lease(house, connection_id, other.identity)
     house.provider._answer(with_id_token=False)
-    other.close()
-    fall_silent(house, other)
+    die(house, other)
     watch(house, PostgresPresence(database_url)).end_open_attempts()
     assert house.tokens.get(connection_id, 60).token == Secret("access-2")
     house.clock.advance(3600 - 115)
