@@ -25,7 +25,7 @@ def add(options: argparse.Namespace) -> None:
     features = tuple(Feature) if options.all_features else tuple(Feature(name) for name in options.feature)
     if not features:
         raise ValueError("say what the service may use: --feature NAME, or --all-features")
-    secret = services.callers.registry.add(options.name, features, options.provider)
+    secret = services.callers.registry.add(options.name, features, options.provider, act_as=options.act_as)
     sys.stdout.write(f"{secret.reveal()}\n")
 
 
@@ -119,6 +119,7 @@ def _add_policy_options(parser: argparse.ArgumentParser) -> None:
         help="What the service may use; repeat for several.",
     )  # fmt: skip
     parser.add_argument("--all-features", action="store_true", help="Let the service use everything.")
+    parser.add_argument("--act-as", action="store_true", help="Let the service name people without a token of theirs.")
 
 
 def _add_key_options(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ Each holds what it will answer in attributes a test can set, and raises ``error`
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -14,9 +15,17 @@ from app.domain.authorizations import Callback, Started
 from app.domain.calendars import Busy, Occurrence, Window
 from app.domain.connect_links import ConnectLink
 from app.domain.connections import Connection, Reason, Status
-from app.domain.errors import InvalidClient, LatchkeyError, SubjectTokenInvalid, UnknownConnection, UnknownProvider
+from app.domain.errors import (
+    InvalidClient,
+    LatchkeyError,
+    RateLimited,
+    SubjectTokenInvalid,
+    UnknownConnection,
+    UnknownProvider,
+)
 from app.domain.features import Feature, scopes_for
 from app.domain.people import BrowserSession, Person, Service
+from app.domain.rates import TokenBuckets
 from app.domain.secret import Secret
 from app.domain.subjects import Subject, SubjectMode
 from app.domain.tokens import AccessToken
@@ -26,7 +35,7 @@ from app.services.connect_links import MadeLink
 from app.services.connections import ConnectionView
 from app.services.disconnect import Receipt
 from app.services.subjects import CONNECTION_TYPE, JWT_TYPE, PERSON_TYPE
-from app.services.token_exchange import Exchanged, ExchangeRequest
+from app.services.token_exchange import Exchanged, ExchangeRefused, ExchangeRequest
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 PERSON = Person(UUID("11111111-1111-4111-8111-111111111111"), "Ada Example", "ada@example.test", "Europe/Berlin")
@@ -338,13 +347,21 @@ class FakeCallers:
 
 @dataclass
 class FakeTokenExchange(Answering):
+    """Refuses with ``error`` as the real one does: wrapped, with the connection the caller may know of."""
+
     access_token: str = "provider-access-token-marker"
     lives_s: float = 1799.9
     warning: str | None = None
     hand_out_id: UUID = HAND_OUT_ID
+    connection: Connection | None = field(default_factory=make_connection)
 
     def exchange(self, service: Service, request: ExchangeRequest) -> Exchanged:
-        self.note("exchange", service, request)
+        try:
+            self.note("exchange", service, request)
+        except RateLimited:
+            raise
+        except LatchkeyError as error:
+            raise ExchangeRefused(error, self.connection) from error
         connection = make_connection()
         expires_at = NOW + timedelta(seconds=self.lives_s)
         token = AccessToken(Secret(self.access_token), expires_at, connection.granted_scopes, 4, self.warning)
@@ -422,9 +439,9 @@ class FakeServices:
     clients: FakeClients = field(default_factory=FakeClients)
     callers: FakeCallers = field(default_factory=FakeCallers)
     token_exchange: FakeTokenExchange = field(default_factory=FakeTokenExchange)
+    rates: TokenBuckets = field(default_factory=lambda: TokenBuckets(1000.0, 1000.0, time.monotonic))
     notifications: FakeNotifications = field(default_factory=FakeNotifications)
     health: FakeHealth = field(default_factory=FakeHealth)
-
 
     @property
     def connect_link_visits(self) -> FakeConnectLinkVisits:

@@ -97,7 +97,7 @@ def write_demo_configuration(data_dir: Path, public_url: str, sandbox_url: str) 
 
 def demo_service_secret(environment: Mapping[str, str]) -> str | None:
     """Return a secret of the demonstration service, made on first use and renewed at every start; None on failure."""
-    for action in (("add", "--all-features"), ("rotate-secret",)):
+    for action in (("add", "--all-features", "--act-as"), ("rotate-secret",)):
         command = [sys.executable, "-m", "app.cli", "services", *action, DEMO_SERVICE]
         made = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
         if made.returncode == 0:

@@ -38,15 +38,20 @@ class ServiceRegistry:
     workload_issuers: TrustedIssuers
     clock: Clock
 
-    def add(self, name: str, features: Sequence[Feature], provider: str | None = None) -> Secret:
-        """Register a service with one policy and return its secret, shown this once. ``provider`` null means any."""
+    def add(
+        self, name: str, features: Sequence[Feature], provider: str | None = None, *, act_as: bool = False
+    ) -> Secret:
+        """Register a service with one policy and return its secret, shown this once. ``provider`` null means any.
+
+        ``act_as`` lets the service name people itself, without a token of theirs.
+        """
         if not name or ":" in name or not name.isprintable() or len(name) > LONGEST_NAME:
             raise ValueError(f"a service name has 1 to {LONGEST_NAME} printable characters and no colon")
         secret, service_id, now = Secret(secrets.token_urlsafe(32)), uuid4(), self.clock()
         with self.store.transaction() as tx:
             tx.services.add(service_id, name, now)
             self._add_secret(tx, Service(service_id, name), secret, now)
-            tx.policies.add(Policy(uuid4(), service_id, Terms(provider, frozenset(features))), now)
+            tx.policies.add(Policy(uuid4(), service_id, Terms(provider, frozenset(features), act_as=act_as)), now)
             tx.audit.event("service_added", now, service_id=service_id, detail={"name": name})
         return secret
 

@@ -79,7 +79,7 @@ def _seed() -> tuple[str, UUID]:
     provider = FakeProvider(lifetime_s=86_400)
     services = assemble(config, store, sealer, FakeProviders(provider), RecordingNudge())
     connection_id = _connect(services, provider)
-    secret = services.callers.registry.add("bench", tuple(Feature))
+    secret = services.callers.registry.add("bench", tuple(Feature), act_as=True)
     token, _ = services.callers.tokens.issue(services.clients.authenticate("bench", secret.reveal()))
     store.close()
     return token.reveal(), connection_id
