@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from flask import Blueprint, current_app, make_response
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 from werkzeug.wrappers import Response
 
@@ -22,8 +23,9 @@ blueprint = Blueprint("documentation", __name__)
 _DOCUMENT = "latchkey.openapi"
 
 
+@with_config(ConfigDict(extra="allow"))
 class OpenAPIDocument(TypedDict):
-    """OpenAPI Specification 3.1."""
+    """OpenAPI Specification 3.1, which has more members."""
 
     openapi: str
     info: dict[str, object]
