@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
@@ -78,4 +79,15 @@ def from_environment() -> Celery:
     beginning = start()
     beginning.check()
     setup_logging.connect(lambda **_: beginning.configure_logs(), weak=False)
-    return create_celery(beginning.broker_url, lru_cache(maxsize=1)(beginning.build_for_worker))
+    return create_celery(beginning.broker_url, _once(beginning.build_for_worker))
+
+
+def _once(build: Callable[[], Services]) -> Callable[[], Services]:
+    """Return a function that builds at its first call; the first tasks of a worker come together, in many threads."""
+    building, built = threading.Lock(), lru_cache(maxsize=1)(build)
+
+    def services() -> Services:
+        with building:
+            return built()
+
+    return services
