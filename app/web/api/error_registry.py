@@ -89,7 +89,12 @@ REASONS: Mapping[str, Entry] = {
     ),
     "paused_by_user": Entry("The person has paused this connection.", "Stop; do not ask again before `until`."),
     "account_required": Entry("The person has several accounts at this provider.", "Name one with `account`."),
+    "awaiting_completion": Entry(
+        "The service that made the connect link has not confirmed the connection yet.",
+        "Confirm it, if the link was yours; otherwise repeat in a few minutes.",
+    ),
     "policy": Entry("No policy allows it.", "Ask the operator."),
+    "client_frozen": Entry("An operator has stopped this service.", "Stop, and ask the operator."),
     "subject_token_invalid": Entry(
         "The subject token is malformed, expired, or not meant for this installation.",
         "Get a new subject token; the service's own credential is not in doubt.",
@@ -102,8 +107,16 @@ REASONS: Mapping[str, Entry] = {
     ),
     "grant_in_doubt": Entry("The provider refused once; it is asked again before anything ends.", "Repeat later."),
     "refresh_in_progress": Entry("The token is being renewed right now.", "Repeat later."),
+    "breaker_open": Entry("So many calls to the provider failed that it is left alone for a while.", "Repeat later."),
+    "keys_unavailable": Entry("The keys to verify a signed statement with cannot be had right now.", "Repeat later."),
     "store_unavailable": Entry("The database does not answer.", "Repeat later."),
     "conflict": Entry("Another request changed the same thing first.", "Repeat later."),
+    "return_uri": Entry("The address to return to is not allowed for this service.", "Ask the operator to allow it."),
+    "person": Entry("There is no person with this id.", "Name the person by `issuer` and `sub`."),
+    "not_awaiting_completion": Entry(
+        "The connect link is not waiting to be confirmed: nobody has used it, or its time is over.",
+        "Ask for its state; make a new link if it has failed.",
+    ),
 }
 
 

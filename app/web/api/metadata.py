@@ -17,6 +17,7 @@ from app.web.rendering import json_answer
 blueprint = Blueprint("metadata", __name__)
 
 _KEPT = f"public, max-age={int(KEY_SET_KEPT.total_seconds())}"
+_HEADERS = {"Cache-Control": "How long the answer may be kept."}
 
 
 class ServerMetadata(TypedDict):
@@ -45,7 +46,7 @@ class KeySet(TypedDict):
     group=Group.DISCOVERY,
     summary="Find the token endpoint",
     description="Authorization server metadata (RFC 8414). A statement signed for us names `issuer` as its audience.",
-    answers=(Answer(200, "The metadata.", ServerMetadata),),
+    answers=(Answer(200, "The metadata.", ServerMetadata, headers=_HEADERS),),
 )
 def server_metadata() -> Response:
     """Return where the token endpoint is and what it takes."""
@@ -72,7 +73,7 @@ def server_metadata() -> Response:
         "The keys Latchkey tokens are signed with. A key is published before it signs for longer than this answer may "
         "be kept, and after that until the last token it signed has ended."
     ),
-    answers=(Answer(200, "The keys.", KeySet),),
+    answers=(Answer(200, "The keys.", KeySet, headers=_HEADERS),),
 )
 def key_set() -> Response:
     """Return every public key our tokens may be signed with."""

@@ -16,8 +16,8 @@ def make_thing() -> Response:
 ```
 
 The declaration costs nothing per request: it is an attribute of the view, read when the document is built. What
-every operation of a kind can answer is added there and not repeated here: 401 and 503 for services, 400, 413 and
-415 for bodies, 404 for addresses with a part that varies, 500 for all.
+every operation of a kind can answer is added there and need not be repeated here: 400, 401, 403, 429 and 503 for
+services, 413 and 415 for bodies, 404 for addresses with a part that varies, 500 for all.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Answer:
     example: Mapping[str, object] | None = None
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Name to description. ``Cache-Control`` is on every answer and needs no word."""
+    """Name to description. ``Cache-Control`` needs a word only where it is not ``no-store``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from app.web.access import JSON
 from app.web.api.error_registry import CODES, ErrorAnswer
@@ -47,25 +47,38 @@ def responses(who: str, operation: Operation, schemas: Schemas, *, varies: bool)
 def _errors(who: str, operation: Operation, *, varies: bool) -> Mapping[int, tuple[ErrorCode, ...]]:
     """Return status to codes, with what every operation of this kind can answer."""
     found: dict[int, list[ErrorCode]] = {status: list(codes) for status, codes in operation.errors.items()}
-    takes_body = operation.body is not None or operation.form is not None
     declared = {answer.status for answer in operation.answers}
-    for status, code, applies in (
-        (400, ErrorCode.INVALID_REQUEST, takes_body or operation.parameters or who == "service"),
-        (401, ErrorCode.INVALID_CLIENT, who == "service"),
-        (401, ErrorCode.INVALID_TOKEN, who == "service" and operation.form is None and _takes_token(operation)),
-        (404, ErrorCode.NOT_FOUND, varies),
-        (413, ErrorCode.INVALID_REQUEST, takes_body),
-        (415, ErrorCode.INVALID_REQUEST, takes_body),
-        (500, ErrorCode.SERVER_ERROR, who != "provider"),
-        (503, ErrorCode.TEMPORARILY_UNAVAILABLE, who == "service"),
-    ):
-        if applies and status not in declared and code not in found.setdefault(status, []):
+    for status, code in (*_of_input(who, operation, varies=varies), *_of_caller(who, operation)):
+        if status not in declared and code not in found.setdefault(status, []):
             found[status].append(code)
-    return {status: tuple(codes) for status, codes in found.items() if codes}
+    return {status: tuple(codes) for status, codes in found.items()}
 
 
-def _takes_token(operation: Operation) -> bool:
-    return Security.BEARER in operation.security
+def _of_input(who: str, operation: Operation, *, varies: bool) -> Iterator[tuple[int, ErrorCode]]:
+    """Yield what can be wrong with the request itself."""
+    takes_body = operation.body is not None or operation.form is not None
+    if who == "service" or (who == "anyone" and (takes_body or operation.parameters)):
+        yield 400, ErrorCode.INVALID_REQUEST
+    if takes_body:
+        yield 413, ErrorCode.INVALID_REQUEST
+        yield 415, ErrorCode.INVALID_REQUEST
+    if varies:
+        yield 404, ErrorCode.NOT_FOUND
+
+
+def _of_caller(who: str, operation: Operation) -> Iterator[tuple[int, ErrorCode]]:
+    """Yield what can be wrong with the caller, and with this side."""
+    if who == "service":
+        at_token_endpoint = operation.form is not None
+        yield 401, ErrorCode.INVALID_CLIENT
+        if Security.BEARER in operation.security and not at_token_endpoint:
+            yield 401, ErrorCode.INVALID_TOKEN
+        # A frozen service is told so wherever it calls.
+        yield 400 if at_token_endpoint else 403, ErrorCode.UNAUTHORIZED_CLIENT
+        yield 429, ErrorCode.RATE_LIMITED
+        yield 503, ErrorCode.TEMPORARILY_UNAVAILABLE
+    if who != "provider":
+        yield 500, ErrorCode.SERVER_ERROR
 
 
 def _answer(answer: Answer, schemas: Schemas) -> dict[str, object]:

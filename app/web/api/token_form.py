@@ -22,6 +22,14 @@ class TokenForm(TypedDict):
 
     grant_type: Annotated[str, Field(json_schema_extra={"enum": [CLIENT_CREDENTIALS, TOKEN_EXCHANGE]})]
     """`client_credentials` gives a Latchkey token, token exchange a provider access token."""
+    client_assertion_type: NotRequired[
+        Annotated[str, Field(json_schema_extra={"enum": ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"]})]
+    ]
+    """Comes with `client_assertion`."""
+    client_assertion: NotRequired[str]
+    """A JWT that says who calls, in place of the `Authorization` header: signed with a key registered for the service
+    (`iss` and `sub` its name, `aud` our issuer, `exp` within a minute, `jti` never used before), or the token its
+    platform gave the workload."""
     client_id: NotRequired[str]
     """Must be the authenticated service's name when it is sent."""
     subject_token_type: NotRequired[

@@ -76,7 +76,7 @@ _EXAMPLE: ExchangeAnswer = {
         429: (ErrorCode.RATE_LIMITED,),
         502: (ErrorCode.SERVER_ERROR,),
     },
-    security=(Security.BASIC, Security.BEARER),
+    security=(Security.BASIC, Security.ASSERTION, Security.BEARER),
 )
 def token() -> Response:
     """Answer by grant type: client credentials (RFC 6749 section 4.4) or token exchange (RFC 8693)."""
