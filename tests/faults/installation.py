@@ -66,6 +66,7 @@ class Installation:
 
     def close(self) -> None:
         for built in self._built:
+            built.hand_out_log.close()
             built.access_tokens.store.close()
 
     # --- people
