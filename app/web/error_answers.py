@@ -27,15 +27,15 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(Exception, answer_unexpected)
 
 
-def answer_latchkey_error(error: LatchkeyError) -> Response:
-    """Answer an error that was raised on purpose."""
+def answer_latchkey_error(error: LatchkeyError, extra: dict[str, object] | None = None) -> Response:
+    """Answer an error that was raised on purpose; ``extra`` are further members for programs."""
     outcome = outcome_of(error)
     error_id = _error_id()
     status = error.status if isinstance(error, RequestRefused) else outcome.status
     # Not named "code": the log hides authorization codes by that name.
     _log.info("refused", error=error.code, detail=error.detail, error_id=error_id, status=status)
     if request.path.startswith(_PROGRAMS):
-        return program_error(error, error_id)
+        return program_error(error, error_id, extra)
     if request.path.startswith(_HOOKS):
         return make_response("", status)
     return _with_retry_after(_error_page(error.code, outcome.page_status, error_id), retry_after_s(error))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from collections.abc import Callable
 
 from flask import Request
 
@@ -21,8 +22,8 @@ BURST = 200
 class FailedAttempts:
     """Counts failures per client address, in this process."""
 
-    def __init__(self) -> None:
-        self._buckets = TokenBuckets(PER_S, BURST, time.monotonic)
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._buckets = TokenBuckets(PER_S, BURST, monotonic)
 
     def refuse_more(self, request: Request) -> None:
         """Raise ``RateLimited`` when the caller's address has failed too often just now."""

@@ -6,7 +6,6 @@ import json
 from datetime import UTC, datetime
 from typing import Literal, NotRequired
 
-import structlog
 from flask import current_app
 from typing_extensions import TypedDict
 from werkzeug.wrappers import Response
@@ -27,11 +26,9 @@ from app.services.token_exchange import Exchanged, ExchangeRefused
 from app.web import current
 from app.web.api.openapi import Identifier, Timestamp
 from app.web.api.token_request import ACCESS_TOKEN_TYPE
-from app.web.error_answers import program_error
-from app.web.errors import outcome_of
+from app.web.error_answers import answer_latchkey_error
 from app.web.paths import CONNECT, repair_path
 
-_log = structlog.get_logger("latchkey.web")
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -97,9 +94,7 @@ def exchanged_answer(exchanged: Exchanged) -> Response:
 
 def refusal_answer(refused: ExchangeRefused) -> Response:
     """Return why there is no token, with whatever helps the caller to go on."""
-    cause = refused.cause
-    _log.info("refused", error=cause.code, detail=cause.detail, status=outcome_of(cause).status)
-    return program_error(cause, extra=helpful_members(cause, refused.connection))
+    return answer_latchkey_error(refused.cause, helpful_members(refused.cause, refused.connection))
 
 
 def helpful_members(cause: LatchkeyError, connection: Connection | None) -> dict[str, object]:
