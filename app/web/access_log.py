@@ -20,8 +20,9 @@ def start_clock() -> None:
 
 def log_answer(response: Response) -> Response:
     """Write the line. Registered as ``after_request``."""
-    route = request.url_rule.rule if request.url_rule else "unmatched"
-    if route.endswith(_QUIET) and response.status_code < 400:
+    rule = request.url_rule
+    route = rule.rule if rule else "unmatched"
+    if response.status_code < 400 and route.endswith(_QUIET):
         return response
     started_at: float = g.get("started_at", time.monotonic())
     _log.info(

@@ -31,11 +31,23 @@ _HEADERS = {
 _PUBLISHED = frozenset({KEY_SET, METADATA})
 """Meant to be kept by whoever verifies our tokens; the view says how long."""
 
+_FOR_PROGRAMS = (
+    # Should somebody get a browser to show an answer as a page after all.
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+    ("Pragma", "no-cache"),
+)
+"""With JSON. The rest says how to show a page, which this is not, and would cost as much as the decision."""
+
 _HSTS = "max-age=31536000; includeSubDomains"
 
 
 def add_security_headers(response: Response) -> Response:
     """Complete an answer; what a view set itself stays. Registered as ``after_request``."""
+    if response.headers.get("Content-Type") == "application/json":
+        response.headers.extend(_FOR_PROGRAMS)
+        return _over_tls_only(response)
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     if request.path in _PUBLISHED:
@@ -43,6 +55,10 @@ def add_security_headers(response: Response) -> Response:
     elif not request.path.startswith("/static/"):
         response.headers["Cache-Control"] = "no-store"
         response.headers["Pragma"] = "no-cache"
+    return _over_tls_only(response)
+
+
+def _over_tls_only(response: Response) -> Response:
     if current.settings().is_https:
         response.headers.setdefault("Strict-Transport-Security", _HSTS)
     return response

@@ -52,4 +52,4 @@ class WebSettings:
     @property
     def is_https(self) -> bool:
         """Return whether browsers reach us over TLS."""
-        return urlsplit(self.public_url).scheme == "https"
+        return self.public_url.startswith("https:")

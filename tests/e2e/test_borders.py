@@ -74,15 +74,19 @@ def test_every_answer_carries_the_security_headers(product, ada):
     answers = [visitor.get("/"), visitor.get("/connections", allow_redirects=False)]
     pages = ("/connections", "/connections/live", "/connect", one, f"{one}/live", f"{one}/repair", f"{one}/disconnect")
     answers += [ada.get(path) for path in (*pages, "/agenda", "/agenda/live", "/no-such-page", "/callback/google")]
-    answers += [product.service("/v1/connections"), product.exchange(connection_id), product.exchange(str(uuid4()))]
+    for_programs = [product.service("/v1/connections"), product.exchange(connection_id), product.exchange(str(uuid4()))]
 
     for answer in answers:
         policy = answer.headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none'; script-src 'self';"), answer.url
         assert "unsafe" not in policy
-        assert "frame-ancestors 'none'" in policy
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
+    for answer in for_programs:
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none';")
+        assert answer.headers["Content-Type"] == "application/json"
+    for answer in answers + for_programs:
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Cache-Control"] == "no-store", answer.url
 
 
