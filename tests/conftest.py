@@ -85,14 +85,17 @@ def pytest_configure_node(node) -> None:
         node.workerinput["servers"] = node.config.stash[_RUN].addresses()
 
 
+SHARING_A_PRODUCT = ("tests/e2e/", "tests/contract/test_client_")
+
+
 class TogetherInOneProcess(LoadScopeScheduling):
-    """Gives tests out singly, but all end-to-end tests to one process, where they share a running product.
+    """Gives tests out singly, but all that share a running product to one process.
 
     The `xdist_group` marker would say the same if this pytest let pytest-xdist rename tests.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "tests/e2e" if nodeid.startswith("tests/e2e/") else nodeid
+        return next((place for place in SHARING_A_PRODUCT if nodeid.startswith(place)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -36,6 +36,8 @@ display_name = "Google"
 client_id = "{google}"
 client_secret = "{secret}"
 authorization_endpoint = "{sandbox}/o/oauth2/v2/auth"
+# The sandbox's tokens may live seconds; the default is made for an hour.
+connection_calls_per_s = 5
 
 [providers.microsoft]
 kind = "microsoft"
@@ -44,6 +46,7 @@ client_id = "{microsoft}"
 client_secret = "{secret}"
 tenant = "common"
 authorization_endpoint = "{sandbox}/common/oauth2/v2.0/authorize"
+connection_calls_per_s = 5
 
 [providers.{oidc_key}]
 kind = "oidc"
