@@ -246,11 +246,13 @@ _LIMIT_NAMES = {field.name for field in fields(CallLimits)}
 
 def provider_settings(key: str, table: ProviderConfig) -> ProviderSettings:
     """Return one provider's registration as the adapters want it."""
-    secret = table.secret_text()
+    secrets = {"client_secret", "client_secrets", "client_secret_file", "client_secret_files"}
     return ProviderSettings(
         key=key,
-        client_secret=Secret(secret) if secret else None,
-        **table.model_dump(exclude={"client_secret", "client_secret_file", *_LIMIT_NAMES}),
+        client_secret=Secret(table.client_secret.get_secret_value()) if table.client_secret else None,
+        client_secrets=tuple(Secret(secret.get_secret_value()) for secret in table.client_secrets),
+        client_secret_files=table.secret_files(),
+        **table.model_dump(exclude={*secrets, *_LIMIT_NAMES}),
     )
 
 

@@ -38,9 +38,15 @@ class ProviderConfig(BaseModel):
     display_name: str = Field(min_length=1, max_length=60)
     client_id: str = Field(min_length=1)
     client_secret: SecretStr | None = None
+    client_secrets: tuple[SecretStr, ...] = ()
     client_secret_file: Path | None = None
+    client_secret_files: tuple[Path, ...] = ()
+    """Files hold a secret a line. Everywhere the newest comes first; the older ones serve while it is not accepted."""
     certificate_file: Path | None = None
     private_key_file: Path | None = None
+    certificate_files: tuple[Path, ...] = ()
+    private_key_files: tuple[Path, ...] = ()
+    """Further pairs, in the same order."""
     tenant: str = "common"
     issuer: str | None = None
     authorization_endpoint: str | None = None
@@ -58,20 +64,20 @@ class ProviderConfig(BaseModel):
     connection_calls_burst: float | None = Field(default=None, ge=1)
     """Token calls for one connection."""
 
-    def secret_text(self) -> str | None:
-        """Return the client secret, from the table or from its file; null when there is none."""
-        if self.client_secret_file is not None:
-            return self.client_secret_file.read_text().strip()
-        return self.client_secret.get_secret_value() if self.client_secret else None
+    def secret_files(self) -> tuple[Path, ...]:
+        """Return the files with client secrets; a new secret is written into the first."""
+        return (*((self.client_secret_file,) if self.client_secret_file else ()), *self.client_secret_files)
 
     def faults(self, key: str) -> list[str]:
         """Return what is wrong with this table."""
         found = []
         if self.kind == "oidc" and not self.issuer:
             found.append(f"providers.{key}: issuer is missing")
-        if not (self.client_secret or self.client_secret_file or self.private_key_file):
+        secrets = (self.client_secret, *self.client_secrets, *self.secret_files())
+        if not any((*secrets, self.private_key_file, *self.private_key_files)):
             found.append(f"providers.{key}: client_secret, client_secret_file or private_key_file is missing")
-        paths = (self.client_secret_file, self.certificate_file, self.private_key_file)
+        certificates = (self.certificate_file, self.private_key_file, *self.certificate_files, *self.private_key_files)
+        paths = (*self.secret_files(), *certificates)
         found += [f"providers.{key}: {path} cannot be read" for path in paths if path and not _is_readable(path)]
         if (self.certificate_file is None) != (self.private_key_file is None) and self.kind == "microsoft":
             found.append(f"providers.{key}: certificate_file and private_key_file belong together")
@@ -264,7 +270,7 @@ def describe(config: LoadedConfig) -> list[str]:
         shown[name] = _without_password(shown[name])
     lines = [f"{name} = {value}" for name, value in shown.items()]
     for key, provider in config.file.providers.items():
-        credential = "certificate" if provider.private_key_file else "secret"
+        credential = "certificate" if provider.private_key_file or provider.private_key_files else "secret"
         lines.append(f"provider {key}: {provider.kind}, client {provider.client_id}, by {credential}")
     lines += [f"workload issuer {key}: {one.issuer}" for key, one in config.file.workload_issuers.items()]
     lines += [f"user issuer {key}: {one.issuer}" for key, one in config.file.user_issuers.items()]

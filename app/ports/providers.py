@@ -98,6 +98,12 @@ class Provider(Protocol):
     def revoke(self, token: Secret) -> Revocation:
         """Revoke a refresh (or access) token at the provider (RFC 7009); never raises for its refusal."""
 
+    def check_credentials(self) -> tuple[str, ...]:
+        """Ask the provider once per client credential, newest first, without touching any grant.
+
+        Each answer is ``accepted``, ``refused``, or the code of what came instead.
+        """
+
     def account_page(self) -> str | None:
         """Return where the person can see and remove this application's access; null when unknown."""
 

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from app.domain.errors import ConfigurationError, UnknownProvider
 from app.ports.providers import Provider
 from app.ports.surroundings import Clock
-from app.providers.client_authentication import (
-    ClientAuthentication,
-    SecretInBody,
-    SecretInHeader,
-    SignedAssertion,
+from app.providers.configured_credentials import (
+    Fault,
+    authentications,
+    certificates,
+    credential_list,
+    key_files,
+    reveal,
+    secrets,
+    secrets_in_body,
 )
 from app.providers.google.calendar import GoogleCalendars
 from app.providers.google.identity import GoogleProvider
@@ -29,7 +28,7 @@ from app.providers.id_tokens import IDTokenValidator
 from app.providers.key_sets import KeySets
 from app.providers.metadata import MetadataSource
 from app.providers.microsoft.calendar import MicrosoftCalendars
-from app.providers.microsoft.identity import ClientCredential, MicrosoftProvider
+from app.providers.microsoft.identity import MicrosoftProvider
 from app.providers.oidc.identity import OIDCProvider
 from app.providers.settings import ProviderSettings
 
@@ -61,10 +60,6 @@ class _Parts:
     clock: Clock
 
 
-class _Fault(Exception):
-    """One reason why a provider cannot be built."""
-
-
 def build_providers(
     settings: Sequence[ProviderSettings], http: OutboundClient, public_url: str, clock: Clock
 ) -> ProviderRegistry:
@@ -82,7 +77,7 @@ def build_providers(
         seen.add(one.key)
         try:
             built.append(_build(one, parts))
-        except _Fault as fault:
+        except Fault as fault:
             faults.append(f"provider {one.key}: {fault}")
     if faults:
         raise ConfigurationError(faults)
@@ -96,82 +91,35 @@ def _build(settings: ProviderSettings, parts: _Parts) -> Provider:
         "oidc": _oidc,
     }
     if settings.kind not in builders:
-        raise _Fault(f"unknown kind {settings.kind}")
+        raise Fault(f"unknown kind {settings.kind}")
     if not settings.client_id:
-        raise _Fault("client_id is missing")
+        raise Fault("client_id is missing")
     return builders[settings.kind](settings, parts)
 
 
 def _google(settings: ProviderSettings, parts: _Parts) -> Provider:
-    if not settings.client_secret:
-        raise _Fault("client_secret is missing")
+    credentials = credential_list(settings, secrets_in_body(settings))
     calendars = GoogleCalendars(parts.http, parts.clock)
-    return GoogleProvider(settings, settings.client_secret, parts.http, parts.validator, calendars)
+    return GoogleProvider(settings, credentials, parts.http, parts.validator, calendars)
 
 
 def _microsoft(settings: ProviderSettings, parts: _Parts) -> Provider:
-    credential = _microsoft_credential(settings)
+    read = certificates(settings) if key_files(settings) else secrets(settings, reveal)
+    credentials = credential_list(settings, read)
     calendars = MicrosoftCalendars(parts.http, parts.clock)
-    return MicrosoftProvider(settings, credential, parts.http, parts.validator, calendars, parts.clock)
-
-
-def _microsoft_credential(settings: ProviderSettings) -> ClientCredential:
-    if settings.private_key_file is None:
-        if not settings.client_secret:
-            raise _Fault("client_secret or certificate_file with private_key_file is missing")
-        return settings.client_secret.reveal()
-    if settings.certificate_file is None:
-        raise _Fault("certificate_file is missing: Entra knows the key by its certificate")
-    key, certificate = _private_key(settings.private_key_file), _certificate(settings.certificate_file)
-    if certificate.public_key() != key.public_key():
-        raise _Fault("certificate_file does not belong to private_key_file")
-    return {
-        "private_key": settings.private_key_file.read_text(),
-        "public_certificate": settings.certificate_file.read_text(),
-    }
+    return MicrosoftProvider(settings, credentials, parts.http, parts.validator, calendars, parts.clock)
 
 
 def _oidc(settings: ProviderSettings, parts: _Parts) -> Provider:
     if not settings.issuer or not settings.issuer.startswith("https://"):
-        raise _Fault("issuer must be an https address")
+        raise Fault("issuer must be an https address")
     faults = _address_faults("issuer", settings.issuer)
     if faults:
-        raise _Fault(faults[0])
+        raise Fault(faults[0])
     hosts = frozenset(settings.allowed_endpoint_hosts)
     metadata = MetadataSource(parts.http, settings.issuer, parts.clock, hosts)
-    return OIDCProvider(settings, _authentication(settings, parts.clock), parts.http, parts.validator, metadata)
-
-
-def _authentication(settings: ProviderSettings, clock: Clock) -> ClientAuthentication:
-    if settings.token_auth_method == "private_key_jwt":
-        if settings.private_key_file is None:
-            raise _Fault("private_key_file is missing")
-        certificate = _certificate(settings.certificate_file) if settings.certificate_file else None
-        return SignedAssertion(settings.client_id, _private_key(settings.private_key_file), certificate, clock)
-    if not settings.client_secret:
-        raise _Fault("client_secret is missing")
-    if settings.token_auth_method == "client_secret_basic":
-        return SecretInHeader(settings.client_id, settings.client_secret)
-    if settings.token_auth_method == "client_secret_post":
-        return SecretInBody(settings.client_id, settings.client_secret)
-    raise _Fault(f"unknown token_auth_method {settings.token_auth_method}")
-
-
-def _private_key(path: Path) -> RSAPrivateKey:
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError):
-        raise _Fault(f"{path} is no readable private key in PEM form without a password") from None
-    if not isinstance(key, RSAPrivateKey):
-        raise _Fault(f"{path} is no RSA key")
-    return key
-
-
-def _certificate(path: Path) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError):
-        raise _Fault(f"{path} is no readable certificate in PEM form") from None
+    credentials = credential_list(settings, authentications(settings, parts.clock))
+    return OIDCProvider(settings, credentials, parts.http, parts.validator, metadata)
 
 
 def _address_faults(what: str, url: str) -> list[str]:

@@ -20,11 +20,18 @@ class ProviderSettings:
     display_name: str
     client_id: str
     client_secret: Secret | None = None
-    """Null when the client authenticates with a certificate or key."""
+    """Null when the secret is in a file, or the client authenticates with a certificate or key."""
+    client_secrets: tuple[Secret, ...] = ()
+    """Further secrets, newest first: those that are still accepted while one is replaced."""
+    client_secret_files: tuple[Path, ...] = ()
+    """Files with a secret a line, newest first; they come before the secrets above, and their changes are followed."""
     certificate_file: Path | None = None
     """PEM certificate registered at Entra."""
     private_key_file: Path | None = None
     """PEM private key (RSA) that signs client assertions; with a certificate at Entra, alone at an OIDC provider."""
+    certificate_files: tuple[Path, ...] = ()
+    private_key_files: tuple[Path, ...] = ()
+    """Further certificates and their keys in the same order, newest first, after the two above."""
     tenant: str = "common"
     """Microsoft only: ``common``, ``organizations``, ``consumers``, a tenant id or a verified domain."""
     issuer: str | None = None
@@ -32,7 +39,11 @@ class ProviderSettings:
     authorization_endpoint: str | None = None
     """Page the browser is sent to; null takes the provider's own."""
     rotation: RotationClass | None = None
-    """Null takes the kind's class: Google none, Microsoft overlap, OIDC strict."""
+    """Null takes the kind's class: Google none, Microsoft overlap, OIDC strict.
+
+    An unknown issuer is strict, because the other guesses lose grants when they are wrong: a used token that is sent
+    again may end its whole family.
+    """
     allowed_tenants: tuple[str, ...] = ()
     """Microsoft tenant ids (lower case) that may connect; empty allows every tenant."""
     allow_personal_accounts: bool = True

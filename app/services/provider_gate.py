@@ -81,7 +81,6 @@ class BreakerGate:
         self._monotonic = monotonic
         self._under_way = CallsUnderWay(most_under_way, monotonic)
         self._kept: BriefCache[str, Mapping[str, Health]] = BriefCache(monotonic)
-        self._last: Mapping[str, Health] = {}
         self._recent: dict[str, Recent] = defaultdict(Recent)
         self._probes: dict[str, UUID] = {}
         self._lock = threading.Lock()
@@ -134,12 +133,10 @@ class BreakerGate:
         with self._store.reading() as tx:
             found = {health.provider: health for health in tx.provider_health.all()}
         with self._lock:
-            for key, before in self._last.items():
-                after = found.get(key)
-                if before.cause is not None and (after is None or after.cause is None):
-                    # What failed before the closing must not open it again.
+            for key, health in found.items():
+                if health.cause is not None:
+                    # What failed before somebody opened it must not open it again after the closing.
                     self._recent.pop(key, None)
-            self._last = found
         return found
 
     def _probes_now(self, health: Health, connection_id: UUID) -> bool:
@@ -215,6 +212,9 @@ class BreakerGate:
         outcome = Outcome(self._monotonic(), connection_id, cause, _wish_s(error))
         with self._lock:
             opening = self._recent[provider].add(outcome, suspects_elsewhere=suspects)
+            if opening is not None:
+                # What led to one opening must not lead to the next.
+                del self._recent[provider]
         if opening is not None:
             self._open(provider, opening, _code(error))
 

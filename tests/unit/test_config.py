@@ -46,7 +46,9 @@ def test_a_complete_configuration_is_read() -> None:
 
     assert config.environment.public_url == "http://localhost:8080"
     assert config.environment.database_url.startswith("postgresql+psycopg://")
-    assert config.file.providers["google"].secret_text() == "planted-client-secret"
+    google = config.file.providers["google"]
+    assert google.client_secret is not None
+    assert google.client_secret.get_secret_value() == "planted-client-secret"
 
 
 @pytest.mark.usefixtures("environment")

@@ -16,7 +16,8 @@ from app.domain.secret import Secret
 from app.domain.tokens import RotationClass, TokenAnswer
 from app.ports.providers import AuthorizationStart, CalendarProvider, Revocation
 from app.providers.authorization_requests import build_authorization_url
-from app.providers.client_authentication import Credentials, SecretInBody
+from app.providers.client_authentication import ClientAuthentication, Credentials
+from app.providers.credential_list import CredentialList
 from app.providers.google.token_refusals import classify
 from app.providers.http import OutboundClient
 from app.providers.id_tokens import Claims, IDTokenValidator, TokenRules
@@ -49,7 +50,7 @@ class GoogleProvider:
     def __init__(
         self,
         settings: ProviderSettings,
-        secret: Secret,
+        credentials: CredentialList[ClientAuthentication],
         http: OutboundClient,
         validator: IDTokenValidator,
         calendars: CalendarProvider,
@@ -61,7 +62,7 @@ class GoogleProvider:
         self._settings = settings
         self._http = http
         self._validator = validator
-        self._tokens = TokenEndpoint(http, TOKEN_ENDPOINT, SecretInBody(settings.client_id, secret), classify)
+        self._tokens = TokenEndpoint(http, TOKEN_ENDPOINT, credentials, classify)
         self._rules = TokenRules(settings.client_id, JWKS_URI, frozenset({"RS256"}), check_issuer)
 
     def issuer(self) -> str:
@@ -115,6 +116,10 @@ class GoogleProvider:
     def revoke(self, token: Secret) -> Revocation:
         """Revoke the whole grant of this account to this project: Google does not revoke single tokens."""
         return revoke_token(self._http, REVOCATION_ENDPOINT, token, Credentials({}, {}))
+
+    def check_credentials(self) -> tuple[str, ...]:
+        """Ask Google once per client secret, newest first."""
+        return self._tokens.check_credentials()
 
     def account_page(self) -> str:
         """Return the page where people see which applications have access."""

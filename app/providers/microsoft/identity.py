@@ -7,7 +7,8 @@ Sources: Microsoft identity platform, "authorization code flow" and "refresh tok
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,8 @@ from app.domain.tokens import RotationClass, TokenAnswer
 from app.ports.providers import AuthorizationStart, CalendarProvider, Revocation
 from app.ports.surroundings import Clock
 from app.providers.authorization_requests import build_authorization_url
+from app.providers.configured_credentials import ClientCredential
+from app.providers.credential_list import CredentialList
 from app.providers.http import OutboundClient
 from app.providers.id_tokens import IDTokenValidator, TokenRules
 from app.providers.live_calls import fetch_profile
@@ -36,9 +39,6 @@ AUTHORITY = "https://login.microsoftonline.com"
 ME = "https://graph.microsoft.com/v1.0/me"
 WORK_ACCOUNT_PAGE = "https://myapps.microsoft.com"
 PERSONAL_ACCOUNT_PAGE = "https://account.live.com/consent/Manage"
-
-ClientCredential = str | Mapping[str, str]
-"""As msal takes it: a secret, or ``private_key`` and ``public_certificate`` as PEM texts."""
 
 
 class NoTokenCache(msal.TokenCache):  # type: ignore[misc]  # msal ships no type information
@@ -59,7 +59,7 @@ class MicrosoftProvider:
     def __init__(
         self,
         settings: ProviderSettings,
-        credential: ClientCredential,
+        credentials: CredentialList[ClientCredential],
         http: OutboundClient,
         validator: IDTokenValidator,
         calendars: CalendarProvider,
@@ -70,7 +70,7 @@ class MicrosoftProvider:
         self.rotation = settings.rotation or RotationClass.OVERLAP
         self.calendars = calendars
         self._settings = settings
-        self._credential = credential
+        self._credentials = credentials
         self._http = http
         self._validator = validator
         self._discovery = DiscoveryCache(clock)
@@ -138,15 +138,28 @@ class MicrosoftProvider:
         """Say that Entra cannot: the nearest call would end every session of the person in every application."""
         return Revocation("unsupported", self.account_page())
 
+    def check_credentials(self) -> tuple[str, ...]:
+        """Ask Entra once per credential, newest first, with a refresh token nobody ever got."""
+        invented, scopes = secrets.token_urlsafe(32), ["User.Read"]
+        return self._credentials.check(
+            lambda credential: self._call_as(
+                credential, lambda app: app.acquire_token_by_refresh_token(invented, scopes)
+            )
+        )
+
     def account_page(self) -> str:
         """Return the page where people remove an application's access."""
         return PERSONAL_ACCOUNT_PAGE if self._settings.tenant == "consumers" else WORK_ACCOUNT_PAGE
 
     def _call(self, ask: Callable[[Any], object]) -> TokenAnswer:
+        """Let msal make the call, with the first credential Entra accepts."""
+        return self._credentials.attempt(lambda credential: self._call_as(credential, ask))
+
+    def _call_as(self, credential: ClientCredential, ask: Callable[[Any], object]) -> TokenAnswer:
         """Let msal make one call and read the answer ourselves, also when msal stumbled over it."""
         transport = MSALTransport(self._http, self._discovery)
         try:
-            ask(self._application(transport))
+            ask(self._application(credential, transport))
         except (MsalError, ValueError, RuntimeError, KeyError, TypeError) as error:
             # Once there is an answer it decides, whatever msal thought of it. Before, msal could not even ask.
             if transport.token_reply is None:
@@ -156,10 +169,12 @@ class MicrosoftProvider:
         answer = judge(read_token_answer(transport.token_reply), classify)
         return answer if answer.scope is None else replace(answer, scope=short_list(answer.scope))
 
-    def _application(self, transport: MSALTransport) -> msal.ConfidentialClientApplication:
+    def _application(
+        self, credential: ClientCredential, transport: MSALTransport
+    ) -> msal.ConfidentialClientApplication:
         return msal.ConfidentialClientApplication(
             self._settings.client_id,
-            client_credential=self._credential,
+            client_credential=credential,
             authority=self._authority,
             instance_discovery=False,
             azure_region=False,

@@ -17,6 +17,7 @@ from app.domain.tokens import RotationClass, TokenAnswer
 from app.ports.providers import AuthorizationStart, Revocation
 from app.providers.authorization_requests import build_authorization_url
 from app.providers.client_authentication import ClientAuthentication
+from app.providers.credential_list import CredentialList
 from app.providers.http import OutboundClient
 from app.providers.id_tokens import IDTokenValidator, TokenRules, exactly
 from app.providers.live_calls import check_profile, fetch_profile, revoke_token
@@ -41,7 +42,7 @@ class OIDCProvider:
     def __init__(
         self,
         settings: ProviderSettings,
-        authentication: ClientAuthentication,
+        credentials: CredentialList[ClientAuthentication],
         http: OutboundClient,
         validator: IDTokenValidator,
         metadata: MetadataSource,
@@ -50,7 +51,7 @@ class OIDCProvider:
         self.display_name = settings.display_name
         self.rotation = settings.rotation or RotationClass.STRICT
         self._settings = settings
-        self._authentication = authentication
+        self._credentials = credentials
         self._http = http
         self._validator = validator
         self._metadata = metadata
@@ -115,7 +116,11 @@ class OIDCProvider:
             return Revocation("failed", error.detail)
         if endpoint is None:
             return Revocation("unsupported")
-        return revoke_token(self._http, endpoint, token, self._authentication.credentials(endpoint))
+        return revoke_token(self._http, endpoint, token, self._credentials.in_use().credentials(endpoint))
+
+    def check_credentials(self) -> tuple[str, ...]:
+        """Ask the provider once per credential, newest first."""
+        return self._tokens().check_credentials()
 
     def account_page(self) -> None:
         """Return null: discovery names no such page."""
@@ -123,7 +128,7 @@ class OIDCProvider:
     def _tokens(self) -> TokenEndpoint:
         metadata = self._metadata.get()
         self._check_authentication(metadata)
-        return TokenEndpoint(self._http, metadata.token_endpoint, self._authentication, classify)
+        return TokenEndpoint(self._http, metadata.token_endpoint, self._credentials, classify)
 
     def _check_authentication(self, metadata: ProviderMetadata) -> None:
         """Refuse a method the provider does not list: better than sending a secret where it is not expected."""
