@@ -18,13 +18,16 @@ from latchkey_client.errors import (
     RateLimited,
     TemporarilyUnavailable,
 )
+from latchkey_client.explanations import Check, Explanation
 from latchkey_client.tokens import Token, TokenRequest
 from latchkey_client.users import Connection, Person, UserToken
 
 __all__ = [
     "AsyncLatchkeyClient",
+    "Check",
     "ClientSecret",
     "Connection",
+    "Explanation",
     "InteractionRequired",
     "InvalidClient",
     "InvalidRequest",

@@ -10,12 +10,13 @@ from typing import Self, TypeVar
 import httpx
 
 from latchkey_client.cache import TokenCache
-from latchkey_client.conversations import exchange, get_service_token
+from latchkey_client.conversations import ask_why, exchange, get_service_token
 from latchkey_client.credentials import ServiceCredential
 from latchkey_client.deadlines import Deadline
+from latchkey_client.explanations import Explanation
 from latchkey_client.flights import ThreadFlights
 from latchkey_client.service_tokens import HeldServiceToken
-from latchkey_client.tokens import DEFAULT_MIN_VALIDITY_S, Token, TokenRequest
+from latchkey_client.tokens import Token, TokenRequest
 from latchkey_client.transport import Body, ConnectionLost, answer_from, http_options, timeouts, translated_errors
 from latchkey_client.users import User
 from latchkey_client.wire import NO_ANSWER, Answer, Call, Conversation, Pause, Step
@@ -62,27 +63,44 @@ class LatchkeyClient:
         features: Sequence[str] = (),
         purpose: str | None = None,
         account: str | None = None,
-        min_validity: int = DEFAULT_MIN_VALIDITY_S,
+        min_validity: int | None = None,
         timeout_s: float | None = None,
     ) -> Token:
-        """Return a token of `user` at `provider` that lasts at least `min_validity` seconds.
+        """Return a token of `user` at `provider`.
 
-        The other parameters are those of `TokenRequest`. `timeout_s`: total for this call; null: the client's.
+        `min_validity`: seconds it must last at least; null: a minute where the provider's tokens live that long. The
+        other parameters are those of `TokenRequest`. `timeout_s`: total for this call; null: the client's.
         """
         request = TokenRequest(user, provider, features, purpose, account)
         return self.token_for(request, min_validity=min_validity, timeout_s=timeout_s)
 
     def token_for(
-        self, request: TokenRequest, *, min_validity: int = DEFAULT_MIN_VALIDITY_S, timeout_s: float | None = None
+        self, request: TokenRequest, *, min_validity: int | None = None, timeout_s: float | None = None
     ) -> Token:
         """Return a token as `token` does, for a request made before."""
-        cached = self._cache.get(request, min_validity)
+        cached = self._cache.get(request, min_validity or 0)
         if cached is not None:
             return cached
         deadline = Deadline.after(self._timeout_s if timeout_s is None else timeout_s)
         rejected = self._cache.rejected_sha256(request)
         key = (request, min_validity, rejected)
         return self._exchanges.share(key, lambda: self._fetch(request, min_validity, rejected, deadline), deadline)
+
+    def explain(  # noqa: PLR0913 - as `token`
+        self,
+        user: User,
+        provider: str,
+        *,
+        features: Sequence[str] = (),
+        purpose: str | None = None,
+        account: str | None = None,
+        min_validity: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Explanation:
+        """Return whether `token` with the same arguments would bring one, and what stands in the way if not."""
+        request = TokenRequest(user, provider, features, purpose, account)
+        deadline = Deadline.after(self._timeout_s if timeout_s is None else timeout_s)
+        return self._hold(ask_why(request, min_validity, deadline), deadline)
 
     def rejected(self, token: Token) -> None:
         """Report that a provider answered 401 to `token`: the next call brings another one, or says why not."""
@@ -100,9 +118,11 @@ class LatchkeyClient:
     ) -> None:
         self.close()
 
-    def _fetch(self, request: TokenRequest, min_validity: int, rejected: str | None, deadline: Deadline) -> Token:
+    def _fetch(
+        self, request: TokenRequest, min_validity: int | None, rejected: str | None, deadline: Deadline
+    ) -> Token:
         # Another thread may have landed between this one's look into the cache and its take-off.
-        token = self._cache.get(request, min_validity)
+        token = self._cache.get(request, min_validity or 0)
         if token is None:
             token = self._hold(exchange(request, min_validity, rejected, deadline), deadline)
             self._cache.put(token)

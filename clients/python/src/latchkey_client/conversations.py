@@ -6,6 +6,7 @@ connections, as an exchange can be repeated without harm. Nothing else is.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,11 +15,14 @@ from urllib.parse import urlencode
 from latchkey_client.answers import ServiceToken, error_of, service_token_of, token_of
 from latchkey_client.credentials import ServiceCredential
 from latchkey_client.deadlines import Deadline
+from latchkey_client.explanations import Explanation, explanation_of
 from latchkey_client.tokens import Token, TokenRequest
 from latchkey_client.wire import NO_ANSWER, Answer, Call, Conversation, Pause, ServiceTokenWanted
 
 TOKEN_PATH = "/oauth2/token"
+EXPLAIN_PATH = "/v1/tokens/explain"
 _TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+_JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
@@ -36,25 +40,41 @@ def get_service_token(credential: ServiceCredential, issuer: str, deadline: Dead
 
 
 def exchange(
-    request: TokenRequest, min_validity_s: int, rejected_sha256: str | None, deadline: Deadline
+    request: TokenRequest, min_validity_s: int | None, rejected_sha256: str | None, deadline: Deadline
 ) -> Conversation[Token]:
-    """Exchange the service token for a provider token; `rejected_sha256` null unless one was rejected."""
-    wanted = {**described(request), "min_validity": str(min_validity_s), "rejected_token_sha256": rejected_sha256}
-    form = {"grant_type": _TOKEN_EXCHANGE} | {name: value for name, value in wanted.items() if value}
-    answer = yield from _authorized(lambda headers: _form_call(form, headers), deadline)
-    return token_of(answer, request, datetime.now(UTC))
+    """Exchange the service token for a provider token.
 
-
-def described(request: TokenRequest) -> dict[str, str | None]:
-    """Return a request as parameters; what is not asked for is null or empty."""
-    return {
+    `min_validity_s` null leaves that to Latchkey; `rejected_sha256` is null unless a provider rejected a token.
+    """
+    wanted = {
+        "grant_type": _TOKEN_EXCHANGE,
         "subject_token": request.user.subject_token,
         "subject_token_type": request.user.subject_token_type,
         "audience": request.provider,
         "features": " ".join(request.features),
         "purpose": request.purpose,
         "account": request.account,
+        "min_validity": None if min_validity_s is None else str(min_validity_s),
+        "rejected_token_sha256": rejected_sha256,
     }
+    form = {name: value for name, value in wanted.items() if value}
+    answer = yield from _authorized(lambda headers: _form_call(form, headers), deadline)
+    return token_of(answer, request, datetime.now(UTC))
+
+
+def ask_why(request: TokenRequest, min_validity_s: int | None, deadline: Deadline) -> Conversation[Explanation]:
+    """Ask what an exchange would meet."""
+    wanted = {
+        request.user.json_name: request.user.subject_token,
+        "provider": request.provider,
+        "features": request.features,
+        "purpose": request.purpose,
+        "account": request.account,
+        "min_validity": min_validity_s,
+    }
+    content = json.dumps({name: value for name, value in wanted.items() if value is not None}).encode()
+    answer = yield from _authorized(lambda headers: Call(EXPLAIN_PATH, {**_JSON, **headers}, content), deadline)
+    return explanation_of(answer)
 
 
 def _authorized(call: Callable[[Mapping[str, str]], Call], deadline: Deadline) -> Conversation[Answer]:
@@ -81,7 +101,7 @@ def _persist(call: Callable[[], Call], deadline: Deadline) -> Conversation[Answe
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         if wait_s is None:
             return answer
-        if not deadline.allows(wait_s):
+        if wait_s >= deadline.left_s():
             raise error_of(answer)
         yield Pause(wait_s)
 

@@ -19,13 +19,13 @@ class Deadline:
         """Return the moment `seconds` from now."""
         return cls(time.monotonic() + seconds)
 
+    def left_s(self) -> float:
+        """Return the seconds left; 0 when there are none."""
+        return max(0.0, self.at_s - time.monotonic())
+
     def remaining_s(self) -> float:
         """Return the seconds left. Raises `TemporarilyUnavailable` when there are none."""
-        left_s = self.at_s - time.monotonic()
-        if left_s <= 0:
+        left_s = self.left_s()
+        if left_s == 0:
             raise TemporarilyUnavailable("deadline")
         return left_s
-
-    def allows(self, pause_s: float) -> bool:
-        """Tell whether there is still time after a pause."""
-        return time.monotonic() + pause_s < self.at_s

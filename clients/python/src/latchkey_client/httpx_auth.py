@@ -8,16 +8,14 @@ import httpx
 
 from latchkey_client.async_client import AsyncLatchkeyClient
 from latchkey_client.client import LatchkeyClient
-from latchkey_client.tokens import DEFAULT_MIN_VALIDITY_S, Token, TokenRequest
+from latchkey_client.tokens import Token, TokenRequest
 
 
 class HttpxAuth(httpx.Auth):
     """Authorizes the requests of an `httpx.Client`; one that meets 401 is repeated once with another token."""
 
-    def __init__(
-        self, client: LatchkeyClient, request: TokenRequest, *, min_validity: int = DEFAULT_MIN_VALIDITY_S
-    ) -> None:
-        """Use tokens of `request` that last at least `min_validity` seconds."""
+    def __init__(self, client: LatchkeyClient, request: TokenRequest, *, min_validity: int | None = None) -> None:
+        """Use tokens of `request` that last at least `min_validity` seconds; null leaves that to Latchkey."""
         self._client, self._request, self._min_validity = client, request, min_validity
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -37,10 +35,8 @@ class HttpxAuth(httpx.Auth):
 class AsyncHttpxAuth(httpx.Auth):
     """Authorizes the requests of an `httpx.AsyncClient`; one that meets 401 is repeated once with another token."""
 
-    def __init__(
-        self, client: AsyncLatchkeyClient, request: TokenRequest, *, min_validity: int = DEFAULT_MIN_VALIDITY_S
-    ) -> None:
-        """Use tokens of `request` that last at least `min_validity` seconds."""
+    def __init__(self, client: AsyncLatchkeyClient, request: TokenRequest, *, min_validity: int | None = None) -> None:
+        """Use tokens of `request` that last at least `min_validity` seconds; null leaves that to Latchkey."""
         self._client, self._request, self._min_validity = client, request, min_validity
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:

@@ -8,16 +8,14 @@ from requests import PreparedRequest, Response
 from requests.auth import AuthBase
 
 from latchkey_client.client import LatchkeyClient
-from latchkey_client.tokens import DEFAULT_MIN_VALIDITY_S, Token, TokenRequest
+from latchkey_client.tokens import Token, TokenRequest
 
 
 class RequestsAuth(AuthBase):
     """Authorizes every request of a session; a request that meets 401 is repeated once with another token."""
 
-    def __init__(
-        self, client: LatchkeyClient, request: TokenRequest, *, min_validity: int = DEFAULT_MIN_VALIDITY_S
-    ) -> None:
-        """Use tokens of `request` that last at least `min_validity` seconds."""
+    def __init__(self, client: LatchkeyClient, request: TokenRequest, *, min_validity: int | None = None) -> None:
+        """Use tokens of `request` that last at least `min_validity` seconds; null leaves that to Latchkey."""
         self._client, self._request, self._min_validity = client, request, min_validity
 
     def __call__(self, prepared: PreparedRequest) -> PreparedRequest:

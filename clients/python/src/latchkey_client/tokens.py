@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 
 from latchkey_client.users import User
 
-DEFAULT_MIN_VALIDITY_S = 60
-
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:

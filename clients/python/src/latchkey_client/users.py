@@ -15,6 +15,7 @@ class Connection:
 
     subject_token: str
     subject_token_type: ClassVar[str] = "urn:latchkey:params:oauth:token-type:connection"
+    json_name: ClassVar[str] = "connection_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Person:
 
     subject_token: str
     subject_token_type: ClassVar[str] = "urn:latchkey:params:oauth:token-type:person"
+    json_name: ClassVar[str] = "person_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class UserToken:
 
     subject_token: str = field(repr=False)
     subject_token_type: ClassVar[str] = "urn:ietf:params:oauth:token-type:jwt"
+    json_name: ClassVar[str] = "subject_token"
 
     def ends_at(self) -> datetime | None:
         """Return the JWT's own end (`exp`, RFC 7519 section 4.1.4), aware UTC; null when none can be read.
