@@ -20,7 +20,7 @@ Detail: TypeAlias = Mapping[str, str | int | bool | Sequence[str] | None]
 
 _ID = "[0-9a-f]{32}"
 _MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?\+00:00"
-_LINE = re.compile(rf"({_ID})\t[a-z_.]+\t{_MOMENT}\t(?:{_ID})?\t(?:{_ID})?\t(?:{_ID})?\t(\{{[ -~]*\}})")
+_LINE = re.compile(rf"{_ID}\t[a-z_.]+\t{_MOMENT}\t(?:{_ID})?\t(?:{_ID})?\t(?:{_ID})?\t\{{[ -~]*\}}")
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -39,15 +39,15 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """A line on its way into the log, with its place there."""
+class Links:
+    """Lines on their way into the log, with what they have in common."""
 
-    seq: int
+    first_seq: int
     recorded_at: datetime
     key_id: bytes
-    """Which key of the ring the code was made with."""
-    mac: bytes
-    line: str
+    """Which key of the ring the codes were made with."""
+    lines: Sequence[tuple[str, bytes]]
+    """Each line with its code, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def line_of(entry: AuditEntry) -> str:
         (
             entry.id.hex,
             entry.kind,
-            entry.at.astimezone(UTC).isoformat(),
+            moment_text(entry.at),
             _hex(entry.service_id),
             _hex(entry.person_id),
             _hex(entry.connection_id),
@@ -88,10 +88,14 @@ def line_of(entry: AuditEntry) -> str:
     )
 
 
-def line_id(line: str) -> UUID | None:
-    """Return the id of a whole line; null for anything else, such as one that was cut short."""
-    found = _LINE.fullmatch(line)
-    return None if found is None else UUID(hex=found[1])
+def is_whole(line: str) -> bool:
+    """Return whether this is a line, and not what is left of one that was cut short."""
+    return _LINE.fullmatch(line) is not None
+
+
+def line_id(line: str) -> UUID:
+    """Return the id of a whole line."""
+    return UUID(hex=line.partition("\t")[0])
 
 
 def has_readable_detail(line: str) -> bool:
@@ -103,9 +107,17 @@ def has_readable_detail(line: str) -> bool:
     return True
 
 
-def chained_text(previous: bytes, seq: int, recorded_at: datetime, line: str) -> bytes:
-    """Return what the code of an entry is computed from: the code before it (32 bytes), its place, and itself."""
-    return previous + f"{seq}\t{recorded_at.astimezone(UTC).isoformat()}\t{line}".encode()
+def moment_text(moment: datetime) -> str:
+    """Return an instant as it stands in texts that are chained."""
+    return moment.astimezone(UTC).isoformat()
+
+
+def chained_text(previous: bytes, seq: int, recorded_at: str, line: str) -> bytes:
+    """Return what the code of an entry is computed from.
+
+    That is the code before it (32 bytes), its place, when it was recorded (``moment_text``), and its line.
+    """
+    return previous + f"{seq}\t{recorded_at}\t{line}".encode()
 
 
 def _hex(value: UUID | None) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from app.domain.audit import AuditEntry, Detail, Head, Link, LoggedEntry
+from app.domain.audit import AuditEntry, Detail, Head, Links, LoggedEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class AuditLogStore(Protocol):
     def take_events(self, limit: int) -> tuple[AuditEntry, ...]:
         """Return the oldest events that wait to be chained, and remove them."""
 
-    def append(self, links: Sequence[Link]) -> None:
-        """Append to the log; needs the lock."""
+    def append(self, links: Links) -> None:
+        """Append to the log; needs the lock. Raises ``StoreConflict`` when it has one of the entries already."""
 
     def after(
         self, seq: int, limit: int, *, person_id: UUID | None = None, connection_id: UUID | None = None

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.domain.audit import EMPTY, Head, Link, LoggedEntry, chained_text, line_id, line_of
-from app.domain.errors import CipherError
+from app.domain.audit import EMPTY, Head, Links, LoggedEntry, chained_text, line_id, line_of, moment_text
+from app.domain.errors import CipherError, StoreConflict
 from app.ports import Sealer, Store, Transaction
 
 EVENTS_AT_ONCE = 1000
@@ -44,11 +44,11 @@ class AuditChain:
 
         As many as ``EVENTS_AT_ONCE`` mean that more may wait. Raises ``StoreUnavailable``; then repeat.
         """
-        with self.store.transaction() as tx:
-            head, now = tx.audit_log.lock()
-            events = [line_of(entry) for entry in tx.audit_log.take_events(EVENTS_AT_ONCE)]
-            tx.audit_log.append(self._links(head, now, events + _unknown(tx, lines)))
-        return len(events)
+        try:
+            return self._append(lines)
+        except StoreConflict:
+            # Only after a crash or a commit whose answer was lost, so nobody pays for looking every time.
+            return self._append(lines, may_be_known=True)
 
     def collect(self) -> None:
         """Append every waiting event. Raises ``StoreUnavailable``."""
@@ -84,19 +84,27 @@ class AuditChain:
         is_cut = noted is not None and noted.seq > head.seq
         return Verdict(head, "missing" if is_cut else None, tuple(keys))
 
-    def _links(self, head: Head, now: datetime, lines: Sequence[str]) -> list[Link]:
-        key_id, previous = self.sealer.chain_key_id(), head.mac
-        links = []
+    def _append(self, lines: Sequence[str], *, may_be_known: bool = False) -> int:
+        with self.store.transaction() as tx:
+            head, now = tx.audit_log.lock()
+            events = [line_of(entry) for entry in tx.audit_log.take_events(EVENTS_AT_ONCE)]
+            fresh = _unknown(tx, lines) if may_be_known else lines
+            tx.audit_log.append(self._links(head, now, [*events, *fresh]))
+        return len(events)
+
+    def _links(self, head: Head, now: datetime, lines: Sequence[str]) -> Links:
+        key_id, recorded_at, previous = self.sealer.chain_key_id(), moment_text(now), head.mac
+        chained = []
         for seq, line in enumerate(lines, head.seq + 1):
-            previous = self.sealer.chain_mac(key_id, chained_text(previous, seq, now, line))
-            links.append(Link(seq, now, key_id, previous, line))
-        return links
+            previous = self.sealer.chain_mac(key_id, chained_text(previous, seq, recorded_at, line))
+            chained.append((line, previous))
+        return Links(head.seq + 1, now, key_id, chained)
 
     def _fault(self, head: Head, logged: LoggedEntry, noted: Head | None) -> str | None:
         """Return what is wrong with the entry behind ``head``; null when nothing is."""
         if logged.seq != head.seq + 1:
             return "missing"
-        text = chained_text(head.mac, logged.seq, logged.recorded_at, line_of(logged.entry))
+        text = chained_text(head.mac, logged.seq, moment_text(logged.recorded_at), line_of(logged.entry))
         try:
             mac = self.sealer.chain_mac(logged.key_id, text)
         except CipherError:
@@ -109,5 +117,5 @@ class AuditChain:
 
 def _unknown(tx: Transaction, lines: Sequence[str]) -> list[str]:
     by_id = {line_id(line): line for line in lines}
-    known = tx.audit_log.known([entry_id for entry_id in by_id if entry_id is not None])
+    known = tx.audit_log.known(by_id)
     return [line for entry_id, line in by_id.items() if entry_id not in known]

@@ -35,7 +35,7 @@ class HandOutLog:
 
         Raises ``StoreUnavailable``: then the answer must not leave.
         """
-        self._spool.append(_entry(hand_out))
+        self._spool.append(entry_of(hand_out))
         if self._thread is None or not self._thread.is_alive():
             self._start()
 
@@ -82,7 +82,8 @@ class HandOutLog:
             self._is_failing = False
 
 
-def _entry(hand_out: HandOut) -> AuditEntry:
+def entry_of(hand_out: HandOut) -> AuditEntry:
+    """Return a decision as an entry of the log."""
     fingerprint = hand_out.token_fingerprint
     return AuditEntry(
         hand_out.id,

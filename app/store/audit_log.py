@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, Row, delete, func, select
 
-from app.domain.audit import EMPTY, AuditEntry, Head, Link, LoggedEntry
+from app.domain.audit import EMPTY, AuditEntry, Head, Links, LoggedEntry, moment_text
+from app.domain.errors import StoreConflict
 from app.store.schema import audit_events, audit_log
 
 CHAIN_LOCK = 7_236_641_896
@@ -18,6 +20,7 @@ _COPY = (
     "COPY audit_log (seq, recorded_at, key_id, mac, id, kind, at, service_id, person_id, connection_id, detail)"
     " FROM STDIN (FORMAT text, NULL '')"
 )
+_BACKSLASH = "\\"
 _L, _E = audit_log.c, audit_events.c
 
 
@@ -52,13 +55,19 @@ class PostgresAuditLog:
         rows = self._connection.execute(delete(audit_events).where(_E.id.in_(oldest)).returning(audit_events)).all()
         return tuple(_entry(row.entry_id, row) for row in sorted(rows, key=lambda row: int(row.id)))
 
-    def append(self, links: Sequence[Link]) -> None:
-        """Append to the log by COPY; needs the lock."""
+    def append(self, links: Links) -> None:
+        """Append to the log by COPY; needs the lock.
+
+        Raises ``StoreConflict`` when it has one of the entries already.
+        """
         driver = self._connection.connection.driver_connection
-        if not links or driver is None:
+        if not links.lines or driver is None:
             return
-        with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
-            copy.write("".join(map(_copied, links)).encode())
+        try:
+            with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+                copy.write(_copied(links).encode())
+        except psycopg.errors.UniqueViolation as error:
+            raise StoreConflict("audit_log") from error
 
     def after(
         self, seq: int, limit: int, *, person_id: UUID | None = None, connection_id: UUID | None = None
@@ -79,7 +88,10 @@ def _entry(entry_id: UUID, row: Row[tuple[object, ...]]) -> AuditEntry:
     return AuditEntry(entry_id, row.kind, row.at, row.service_id, row.person_id, row.connection_id, row.detail)
 
 
-def _copied(link: Link) -> str:
-    """Return a row in COPY's text format: a line is one already but for its backslashes."""
-    line = link.line.replace("\\", "\\\\")
-    return f"{link.seq}\t{link.recorded_at.isoformat()}\t\\\\x{link.key_id.hex()}\t\\\\x{link.mac.hex()}\t{line}\n"
+def _copied(links: Links) -> str:
+    """Return rows in COPY's text format: lines are that already but for their backslashes."""
+    shared = f"{moment_text(links.recorded_at)}\t\\\\x{links.key_id.hex()}"
+    return "".join(
+        f"{seq}\t{shared}\t\\\\x{mac.hex()}\t{line.replace(_BACKSLASH, _BACKSLASH * 2)}\n"
+        for seq, (line, mac) in enumerate(links.lines, links.first_seq)
+    )

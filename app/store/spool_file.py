@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.domain.audit import has_readable_detail, line_id
+from app.domain.audit import has_readable_detail, is_whole
 from app.domain.errors import StoreUnavailable
 
 SUFFIX = ".spool"
@@ -104,7 +104,7 @@ class SpoolFile:
                 if not end:
                     return
                 lines = [line for line in whole.decode("ascii", "replace").split("\n") if line]
-                sound = [line for line in lines if line_id(line) and (not is_strange or has_readable_detail(line))]
+                sound = [line for line in lines if is_whole(line) and (not is_strange or has_readable_detail(line))]
                 if sound:
                     take(sound)
                 self._tell_dropped(len(lines) - len(sound))
