@@ -81,10 +81,8 @@ class Installation:
         return sum(1 for entry in self.running.state.request_log.entries() if entry.operation == operation)
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A certificate of the Microsoft client; yields (directory, certificate text)."""
-    directory = tmp_path_factory.mktemp("certificate")
+def make_certificate(directory):
+    """Write a fresh key and its certificate into ``directory`` and return it."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "latchkey")])
     built = (
@@ -103,6 +101,14 @@ def certificate(tmp_path_factory):
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     (directory / "key.pem").write_bytes(private)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate of the Microsoft client; yields (directory, certificate text)."""
+    directory = make_certificate(tmp_path_factory.mktemp("certificate"))
+    text = (directory / "certificate.pem").read_text()
     return directory, text
 
 
