@@ -43,7 +43,10 @@ class Signer:
 
     def sign(self, claims, **header):
         """Return a token; a header set to null is left out (``typ`` is ``JWT`` unless it says otherwise)."""
-        return jwt.encode(claims, self.key, self.algorithm, {"kid": self.kid, **header})
+        headers = {"kid": self.kid, **header}
+        if headers["kid"] is None:
+            del headers["kid"]
+        return jwt.encode(claims, self.key, self.algorithm, headers)
 
 
 def statement(name, audience, now, **changes):
@@ -62,6 +65,18 @@ def signed_with_public_key(claims, signer):
     """Return a token whose HMAC key is the public key: what a verifier that trusts ``alg`` would accept."""
     signed = f"{_part({'alg': 'HS256', 'typ': 'JWT', 'kid': signer.kid})}.{_part(claims)}"
     return f"{signed}.{_text(hmac.digest(signer.pem().encode(), signed.encode(), hashlib.sha256))}"
+
+
+def accepted(refusal, attempts):
+    """Return the names of the attempts that did not end in ``refusal``; ``attempts`` maps names to calls."""
+    passed = []
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except refusal:
+            continue
+        passed.append(name)
+    return passed
 
 
 def _part(members):

@@ -9,7 +9,6 @@ from flask import request
 from werkzeug.wrappers import Response
 
 from app.web import current
-from app.web.paths import KEY_SET, METADATA
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -28,17 +27,14 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-_PUBLISHED = frozenset({KEY_SET, METADATA})
-"""Meant to be kept by whoever verifies our tokens; the view says how long."""
-
 _FOR_PROGRAMS = (
     # Should somebody get a browser to show an answer as a page after all.
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
     ("X-Content-Type-Options", "nosniff"),
-    ("Cache-Control", "no-store"),
-    ("Pragma", "no-cache"),
 )
 """With JSON. The rest says how to show a page, which this is not, and would cost as much as the decision."""
+
+_KEPT_NOWHERE = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 
 _HSTS = "max-age=31536000; includeSubDomains"
 
@@ -47,12 +43,13 @@ def add_security_headers(response: Response) -> Response:
     """Complete an answer; what a view set itself stays. Registered as ``after_request``."""
     if response.headers.get("Content-Type") == "application/json":
         response.headers.extend(_FOR_PROGRAMS)
+        # Public keys and metadata say themselves how long they may be kept; nothing else does.
+        if "Cache-Control" not in response.headers:
+            response.headers.extend(_KEPT_NOWHERE)
         return _over_tls_only(response)
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    if request.path in _PUBLISHED:
-        response.headers.setdefault("Cache-Control", "no-store")
-    elif not request.path.startswith("/static/"):
+    if not request.path.startswith("/static/"):
         response.headers["Cache-Control"] = "no-store"
         response.headers["Pragma"] = "no-cache"
     return _over_tls_only(response)

@@ -9,6 +9,7 @@ from uuid import uuid4
 from app.crypto.token_signing import ES256Signer
 from app.domain.features import Feature
 from app.domain.people import Service
+from app.domain.subjects import Subject
 from app.providers.http import OutboundClient
 from app.providers.key_sets import KeySets
 from app.providers.signed_tokens import SignedTokenReader
@@ -59,6 +60,10 @@ class Node:
     def authenticate(self, assertion: str, client_id: str | None = None) -> Service:
         """Authenticate by assertion."""
         return self.callers.assertions.authenticate(ASSERTION_TYPE, assertion, client_id)
+
+    def subject(self, service: Service, token_type: str | None, token: str) -> Subject:
+        """Resolve whom ``service`` asks for."""
+        return self.callers.subjects.resolve(service, token_type, token)
 
     def assertion(self, service: Service, signer: Signer, **changes: object) -> str:
         """Return what ``service`` would send, with ``changes`` of the claims."""
