@@ -88,6 +88,10 @@ class AccessTokens:
             return _with_warning_of(tokens.connection, current)
         connection_id = tokens.connection.id
         tokens = self._read(connection_id)
+        # Somebody else may have refreshed since the caller read: a lease taken now would be for a second call.
+        current = self._fresh(tokens, min_validity_s, rejected_sha256)
+        if current is not None:
+            return _with_warning_of(tokens.connection, current)
         try:
             self._refuse_hopeless(tokens.connection, min_validity_s, rejected_sha256)
             return self._renew(tokens, min_validity_s, rejected_sha256)

@@ -50,6 +50,21 @@ def test_an_aged_token_is_refreshed_once_and_the_new_refresh_token_is_used_next(
     assert house.provider.calls == ["refresh", "refresh"]
 
 
+def test_a_caller_that_read_before_a_refresh_gets_its_token_without_another_call(house: House) -> None:
+    connection = house.connect(house.sign_in()).connection
+    house.clock.advance(3590)
+    with house.store.reading() as tx:
+        read_before = tx.tokens.current(connection.id)
+    assert read_before is not None
+    refreshed = house.tokens.get(connection.id, 60)
+    house.provider.calls.clear()
+
+    served = house.tokens.serve(read_before, 60)
+
+    assert served == refreshed
+    assert house.provider.calls == []
+
+
 def test_an_answer_without_a_refresh_token_keeps_the_one_before(house: House) -> None:
     connection = house.connect(house.sign_in()).connection
     house.provider.gives_refresh_token = False
