@@ -16,7 +16,7 @@ from app.domain.policies import Terms
 from app.policy_file import read_policies, terms_lines, write_policies
 from app.services.policy_admin import PolicyAdmin
 
-Group: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Group: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001  # it has no other name
 
 
 def show(_options: argparse.Namespace) -> None:

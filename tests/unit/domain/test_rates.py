@@ -1,0 +1,59 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.rates import MOST_BUCKETS, TokenBuckets
+
+
+class Watch:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_burst_passes_and_the_rest_waits_as_long_as_it_takes() -> None:
+    watch = Watch()
+    buckets = TokenBuckets(2.0, 3.0, watch)
+
+    assert [buckets.take("a") for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
+    watch.now += 0.5
+    assert buckets.take("a") == 0.0
+    assert buckets.take("a") == 0.5
+
+
+def test_one_key_does_not_cost_another() -> None:
+    buckets = TokenBuckets(1.0, 1.0, Watch())
+
+    assert buckets.take("a") == 0.0
+    assert buckets.take("a") > 0.0
+    assert buckets.take("b") == 0.0
+
+
+def test_looking_takes_nothing() -> None:
+    buckets = TokenBuckets(1.0, 1.0, Watch())
+
+    assert [buckets.wait_s("a") for _ in range(3)] == [0.0] * 3
+    buckets.take("a")
+    assert [buckets.wait_s("a") for _ in range(3)] == [1.0] * 3
+
+
+def test_memory_is_bounded() -> None:
+    buckets = TokenBuckets(1.0, 1.0, Watch())
+
+    for n in range(MOST_BUCKETS * 2 + 1):
+        buckets.take(n)
+
+    assert len(buckets._buckets) <= MOST_BUCKETS  # nothing outside tells
+
+
+@given(st.lists(st.floats(0, 5), max_size=60), st.floats(0.5, 20), st.integers(1, 20))
+def test_never_more_than_burst_and_rate_together(pauses, per_s, burst) -> None:
+    watch = Watch()
+    buckets, passed = TokenBuckets(per_s, burst, watch), 0
+
+    for pause in pauses:
+        watch.now += pause
+        passed += buckets.take("a") == 0.0
+
+    assert passed <= burst + per_s * sum(pauses) + 1e-6
