@@ -11,6 +11,7 @@ from app.domain.connections import Identity
 from app.domain.errors import ConsentAlreadyUsed
 from app.domain.features import Feature
 from app.domain.people import SESSION_IDLE, SESSION_LIFETIME
+from app.domain.policies import Policy, Terms
 from tests.integration.store.rows import NOW, Session, identity
 
 
@@ -208,7 +209,8 @@ def test_requests_long_past_are_cleared_away(store, peek):
 def add_service(store, name="scheduler", secret=b"s-1", expires_at=NOW + timedelta(days=90)):
     service_id = uuid4()
     with store.transaction() as tx:
-        tx.services.add(service_id, name, secret, expires_at, NOW)
+        tx.services.add(service_id, name, NOW)
+        tx.credentials.add_secret(service_id, secret, expires_at, NOW)
     return service_id
 
 
@@ -216,10 +218,10 @@ def test_a_service_is_found_by_name_and_live_secret(store):
     service_id = add_service(store)
 
     with store.reading() as tx:
-        assert tx.services.by_secret("scheduler", b"s-1", NOW).id == service_id
-        assert tx.services.by_secret("scheduler", b"s-2", NOW) is None
-        assert tx.services.by_secret("other", b"s-1", NOW) is None
-        assert tx.services.by_secret("scheduler", b"s-1", NOW + timedelta(days=90)) is None
+        assert tx.credentials.by_secret("scheduler", b"s-1", NOW).id == service_id
+        assert tx.credentials.by_secret("scheduler", b"s-2", NOW) is None
+        assert tx.credentials.by_secret("other", b"s-1", NOW) is None
+        assert tx.credentials.by_secret("scheduler", b"s-1", NOW + timedelta(days=90)) is None
 
 
 def test_a_name_is_given_once(store):
@@ -229,15 +231,22 @@ def test_a_name_is_given_once(store):
         add_service(store, secret=b"s-2")
 
 
-def test_a_disabled_service_is_not_let_in(store, peek):
+def test_a_frozen_service_is_found_and_said_to_be_frozen(store):
     service_id = add_service(store)
     with store.transaction() as tx:
-        tx.services.add_token(b"t", service_id, NOW + timedelta(minutes=10))
-    peek("UPDATE services SET is_enabled = false")
+        tx.credentials.add_key(service_id, "k1", {"kty": "EC"}, None, NOW)
+        tx.credentials.add_workload(service_id, "cluster", "a:b", NOW)
+        tx.services.set_enabled(service_id, is_enabled=False)
 
     with store.reading() as tx:
-        assert tx.services.by_secret("scheduler", b"s-1", NOW) is None
-        assert tx.services.by_token(b"t", NOW) is None
+        found = [
+            tx.credentials.by_secret("scheduler", b"s-1", NOW),
+            tx.credentials.keys_of("scheduler", NOW).service,
+            tx.credentials.workloads_of("cluster")[0].service,
+            tx.services.by_id(service_id),
+            tx.services.by_name("scheduler"),
+        ]
+    assert [service.is_enabled for service in found] == [False] * 5
 
 
 def test_at_most_two_secrets_are_live(store):
@@ -245,21 +254,20 @@ def test_at_most_two_secrets_are_live(store):
     for number in (2, 3):
         with store.transaction() as tx:
             at = NOW + timedelta(minutes=number)
-            added = tx.services.add_secret("scheduler", b"s-%d" % number, at + timedelta(days=90), at)
-            assert added.id == service_id
+            tx.credentials.add_secret(service_id, b"s-%d" % number, at + timedelta(days=90), at)
 
     with store.reading() as tx:
-        live = [n for n in (1, 2, 3) if tx.services.by_secret("scheduler", b"s-%d" % n, NOW + timedelta(minutes=3))]
+        live = [n for n in (1, 2, 3) if tx.credentials.by_secret("scheduler", b"s-%d" % n, NOW + timedelta(minutes=3))]
     assert live == [2, 3]
 
 
 def test_secrets_added_at_once_never_leave_more_than_two_live(store, peek):
-    add_service(store)
+    service_id = add_service(store)
 
     def add(number):
         with store.transaction() as tx:
             at = NOW + timedelta(seconds=number)
-            tx.services.add_secret("scheduler", b"s-%d" % number, at + timedelta(days=90), at)
+            tx.credentials.add_secret(service_id, b"s-%d" % number, at + timedelta(days=90), at)
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(add, range(2, 14)))
@@ -268,52 +276,90 @@ def test_secrets_added_at_once_never_leave_more_than_two_live(store, peek):
     assert peek("SELECT count(*) FROM service_secrets WHERE expires_at > %(late)s", late=late)[0][0] <= 2
 
 
-def test_a_secret_for_an_unknown_service_is_refused(store):
-    with store.transaction() as tx:
-        assert tx.services.add_secret("nobody", b"s", NOW, NOW) is None
-
-
-def test_a_short_lived_token_ends(store):
+def test_a_key_counts_until_it_ends_or_is_removed(store):
     service_id = add_service(store)
     with store.transaction() as tx:
-        tx.services.add_token(b"t", service_id, NOW + timedelta(minutes=10))
+        tx.credentials.add_key(service_id, "ends", {"kid": "ends"}, NOW + timedelta(hours=1), NOW)
+        tx.credentials.add_key(service_id, "stays", {"kid": "stays"}, None, NOW)
+
+    def live(at):
+        with store.reading() as tx:
+            return {jwk["kid"] for jwk in tx.credentials.keys_of("scheduler", at).registered}
+
+    assert live(NOW) == {"ends", "stays"}
+    assert live(NOW + timedelta(hours=1)) == {"stays"}
+    with pytest.raises(ValueError, match="kid"), store.transaction() as tx:
+        tx.credentials.add_key(service_id, "stays", {"kid": "other"}, None, NOW)
+    with store.transaction() as tx:
+        assert tx.credentials.remove_key(service_id, "stays")
+        assert not tx.credentials.remove_key(service_id, "stays")
+    assert live(NOW + timedelta(hours=1)) == set()
+
+
+def test_a_service_without_keys_is_told_from_an_unknown_one(store):
+    service_id = add_service(store)
+    with store.transaction() as tx:
+        tx.credentials.set_jwks_url(service_id, "https://scheduler.example.test/jwks")
 
     with store.reading() as tx:
-        assert tx.services.by_token(b"t", NOW).name == "scheduler"
-        assert tx.services.by_token(b"t", NOW + timedelta(minutes=10)) is None
-        assert tx.services.by_token(b"u", NOW) is None
+        found = tx.credentials.keys_of("scheduler", NOW)
+        assert (found.registered, found.jwks_url) == ((), "https://scheduler.example.test/jwks")
+        assert tx.credentials.keys_of("nobody", NOW) is None
 
 
-def test_tokens_long_dead_go_when_a_new_one_comes(store, peek):
+def test_of_two_uses_at_once_one_counts(store, peek):
+    service_id = add_service(store)
+    ends = NOW + timedelta(minutes=1)
+
+    with store.transaction() as tx:
+        assert tx.credentials.spend(service_id, b"jti", ends)
+        other = Session(store, lambda tx: tx.credentials.spend(service_id, b"jti", ends))
+        other.wait_until_blocked(peek)
+
+    assert other.answer() is False
+
+
+def test_a_use_that_was_rolled_back_did_not_happen(store):
+    service_id = add_service(store)
+    with pytest.raises(ValueError, match="exists"), store.transaction() as tx:
+        assert tx.credentials.spend(service_id, b"jti", NOW) and tx.services.add(uuid4(), "scheduler", NOW)
+
+    with store.transaction() as tx:
+        assert tx.credentials.spend(service_id, b"jti", NOW)
+
+
+def test_notes_of_used_statements_go_in_batches(store, peek):
     service_id = add_service(store)
     with store.transaction() as tx:
-        tx.services.add_token(b"old", service_id, NOW)
-    peek("UPDATE service_tokens SET expires_at = clock_timestamp() - interval '2 days'")
-    with store.transaction() as tx:
-        tx.services.add_token(b"new", service_id, NOW)
+        for number in range(5):
+            tx.credentials.spend(service_id, b"old-%d" % number, NOW - timedelta(days=9000))
+        tx.credentials.spend(service_id, b"new", NOW + timedelta(days=9000))
 
-    assert peek("SELECT token_hash FROM service_tokens") == [(b"new",)]
+    for expected in (3, 2, 0):
+        with store.transaction() as tx:
+            assert tx.credentials.forget_spent(3) == expected
+    assert peek("SELECT jti_hash FROM spent_statements") == [(b"new",)]
 
 
 def test_without_a_policy_nothing_is_allowed(store):
     service_id = add_service(store)
 
     with store.reading() as tx:
-        assert tx.services.allowed_features(service_id, "google", NOW) == frozenset()
+        assert tx.policies.allowed_features(service_id, "google", NOW) == frozenset()
 
 
 def test_policies_add_up_per_provider_until_they_end(store, peek):
     service_id = add_service(store)
     with store.transaction() as tx:
-        tx.services.allow(uuid4(), service_id, "google", (Feature.CALENDAR_READ,), NOW)
-        tx.services.allow(uuid4(), service_id, None, (Feature.MAIL_SEND,), NOW)
+        tx.policies.add(Policy(uuid4(), service_id, Terms("google", frozenset({Feature.CALENDAR_READ}))), NOW)
+        tx.policies.add(Policy(uuid4(), service_id, Terms(None, frozenset({Feature.MAIL_SEND}))), NOW)
 
     with store.reading() as tx:
-        assert tx.services.allowed_features(service_id, "google", NOW) == {Feature.CALENDAR_READ, Feature.MAIL_SEND}
-        assert tx.services.allowed_features(service_id, "microsoft", NOW) == {Feature.MAIL_SEND}
+        assert tx.policies.allowed_features(service_id, "google", NOW) == {Feature.CALENDAR_READ, Feature.MAIL_SEND}
+        assert tx.policies.allowed_features(service_id, "microsoft", NOW) == {Feature.MAIL_SEND}
     peek("UPDATE policies SET valid_until = %(end)s", end=NOW)
     with store.reading() as tx:
-        assert tx.services.allowed_features(service_id, "google", NOW) == frozenset()
+        assert tx.policies.allowed_features(service_id, "google", NOW) == frozenset()
 
 
 def test_the_history_of_a_connection_is_newest_first(store):
