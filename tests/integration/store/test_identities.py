@@ -321,8 +321,14 @@ def test_of_two_uses_at_once_one_counts(store, peek):
 
 def test_a_use_that_was_rolled_back_did_not_happen(store):
     service_id = add_service(store)
-    with pytest.raises(ValueError, match="exists"), store.transaction() as tx:
-        assert tx.credentials.spend(service_id, b"jti", NOW) and tx.services.add(uuid4(), "scheduler", NOW)
+
+    def use_and_fail():
+        with store.transaction() as tx:
+            tx.credentials.spend(service_id, b"jti", NOW)
+            tx.services.add(uuid4(), "scheduler", NOW)
+
+    with pytest.raises(ValueError, match="exists"):
+        use_and_fail()
 
     with store.transaction() as tx:
         assert tx.credentials.spend(service_id, b"jti", NOW)
