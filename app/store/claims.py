@@ -37,10 +37,11 @@ def claim(
 
     ``due`` selects ``key`` with its own limit and order; rows that somebody else is claiming are passed over.
     """
-    # A common table expression with a row lock is evaluated once; a sub-select may be evaluated again per row.
-    chosen = due.with_for_update(of=key.table, skip_locked=True).cte("chosen")
+    # An array is made once, before the update begins, and leads to its rows by the key: with a join the planner may
+    # read the whole table.
+    chosen = func.array(due.with_for_update(of=key.table, skip_locked=True).scalar_subquery())
     taken = connection.execute(
-        update(key.table).where(key == chosen.c[key.name]).values({claimed_until.name: hold_until}).returning(key)
+        update(key.table).where(key == func.any(chosen)).values({claimed_until.name: hold_until}).returning(key)
     )
     return [row[0] for row in taken]
 

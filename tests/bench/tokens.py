@@ -1,52 +1,73 @@
-"""Hand-out of a fresh token against a bare Flask route, on the same server settings, in the same run.
+"""Hand-out of a live token against a bare Flask route, on the same server settings, in the same run.
 
-``python3 dev.py bench tokens [--seconds 5] [--rounds 3] [--connections 1 8 32]``. Needs ``wrk``. Prints one line per
-figure: name, value, unit, settings. Rounds alternate between the two, so that a busy machine disturbs both alike.
+``python3 dev.py bench tokens [--seconds 5] [--rounds 3] [--connections 1 8 32] [--crowd 1000000]``. Needs ``wrk``.
+Prints one line per figure: name, value, unit, settings. Rounds alternate between the two, so that a busy machine
+disturbs both alike. With a crowd the same is measured again with that many connections in the database.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import ExitStack
 from statistics import median
 from unittest.mock import patch
-from uuid import UUID
 
-from app.bootstrap import Services, assemble, utc_now
-from app.config import load_config
-from app.crypto.keyring import Keyring
-from app.crypto.sealing import build_sealer
 from app.dev.ports import choose_port
-from app.domain.authorizations import AuthorizationRequest, Purpose
-from app.domain.features import Feature
-from app.domain.secret import Secret
-from app.store.postgres import PostgresStore
-from tests.bench._installation import Installation, installation
-from tests.fake_provider import FakeProvider, FakeProviders, RecordingNudge
+from app.wsgi import create
+from tests.bench._due import LIMIT, due_scan, held_in_cache
+from tests.bench._installation import installation
+from tests.bench._load import Reading, load, memory_mb, server
+from tests.bench._parts import table
+from tests.bench._seed import Seeded, add_crowd, seed, write_script
 
-GRANIAN = (
-    "--interface", "wsgi", "--factory", "--workers", "2", "--blocking-threads", "4", "--no-ws", "--log-level", "error",
-)  # fmt: skip
+WIDE_OPEN = {"LATCHKEY_HAND_OUTS_PER_S": "1000000"}
+"""The limit for one service and connection is measured with its work, not with its effect."""
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One run of the load generator."""
+class Bench:
+    """Two servers side by side and the figures taken from them."""
 
-    requests_per_s: float
-    p50_ms: float
-    p99_ms: float
-    errors: int
+    def __init__(self, options: argparse.Namespace, stack: ExitStack) -> None:
+        self.options = options
+        self.ports = choose_port(None, [8180]), choose_port(None, [8190])
+        url = f"http://localhost:{self.ports[0]}"
+        place = stack.enter_context(installation(url, "http://127.0.0.1:9", **WIDE_OPEN))
+        stack.enter_context(patch.dict("os.environ", place.environment))
+        self.database_url = place.environment["DATABASE_URL"]
+        self.seeded: Seeded = seed()
+        self.script = write_script(place.directory, self.seeded)
+        self.product = stack.enter_context(server(place, "app.wsgi:create", self.ports[0]))
+        self.bare = stack.enter_context(server(place, "tests.bench._bare:application", self.ports[1]))
+
+    def compare(self, label: str) -> dict[int, float]:
+        """Print both servers' figures at each number of connections; return the ratios."""
+        return {connections: self._at(connections, label) for connections in self.options.connections}
+
+    def _at(self, connections: int, label: str) -> float:
+        seconds, rounds = self.options.seconds, self.options.rounds
+        bare, ours = [], []
+        for _ in range(rounds):
+            bare.append(load(self.bare, self.ports[1], connections, seconds, self.script))
+            ours.append(load(self.product, self.ports[0], connections, seconds, self.script))
+        settings = f"c{connections}, {rounds} rounds of {seconds} s, granian 2 x 8{label}"
+        _print(f"bare c{connections}", bare, settings)
+        _print(f"hand-out c{connections}", ours, settings)
+        ratio = median(o.requests_per_s / b.requests_per_s for o, b in zip(ours, bare, strict=True))
+        per_cpu = median(o.per_cpu_s / b.per_cpu_s for o, b in zip(ours, bare, strict=True))
+        print(f"hand-out / bare c{connections}: {ratio:.2f} ratio, {settings}")
+        print(f"hand-out / bare c{connections} per CPU-second of the server: {per_cpu:.2f} ratio, {settings}")
+        return ratio
+
+
+def _print(name: str, readings: Sequence[Reading], settings: str) -> None:
+    print(f"{name}: {median(r.requests_per_s for r in readings):.0f} requests/s, {settings}")
+    print(f"{name} p50: {median(r.p50_ms for r in readings):.2f} ms, {settings}")
+    print(f"{name} p99: {median(r.p99_ms for r in readings):.2f} ms, {settings}")
+    print(f"{name} per CPU-second: {median(r.per_cpu_s for r in readings):.0f} requests, {settings}")
+    print(f"{name} errors: {sum(r.errors for r in readings)} answers, {settings}")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,138 +76,34 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--crowd", type=int, default=0, help="connections to add for a second measurement")
     options = parser.parse_args(arguments)
     if shutil.which("wrk") is None:
         sys.stderr.write("wrk is needed (Debian package wrk)\n")
         return 2
-    port, bare_port = choose_port(None, [8180]), choose_port(None, [8190])
     with ExitStack() as stack:
-        place = stack.enter_context(installation(f"http://localhost:{port}", "http://127.0.0.1:9"))
-        stack.enter_context(patch.dict("os.environ", place.environment))
-        script = _script(place, *_seed())
-        product = stack.enter_context(_server(place, "app.wsgi:create", port))
-        stack.enter_context(_server(place, "tests.bench._bare:application", bare_port))
-        _compare(options, script, port, bare_port)
-        print(f"memory of the web processes: {_memory_mb(product.pid):.0f} MB (PSS, 2 workers)")
+        bench = Bench(options, stack)
+        small = bench.compare("")
+        print(f"web processes: {memory_mb(bench.product.pid):.0f} MB PSS, 2 workers x 8 threads, after the load")
+        for name, microseconds in table(create(), bench.seeded):
+            print(f"{name}: {microseconds:.0f} us processor time, one thread, in process")
+        if options.crowd:
+            _with_a_crowd(bench, small)
     return 0
 
 
-def _seed() -> tuple[str, UUID]:
-    """Store a connection with a fresh token and a service that may use it."""
-    config = load_config()
-    store = PostgresStore(config.environment.database_url)
-    sealer = build_sealer(Keyring.load(config.environment.keyring_file))
-    provider = FakeProvider(lifetime_s=86_400)
-    services = assemble(config, store, sealer, FakeProviders(provider), RecordingNudge())
-    connection_id = _connect(services, provider)
-    secret = services.callers.registry.add("bench", tuple(Feature), act_as=True)
-    token, _ = services.callers.tokens.issue(services.clients.authenticate("bench", secret.reveal()))
-    store.close()
-    return token.reveal(), connection_id
-
-
-def _connect(services: Services, provider: FakeProvider) -> UUID:
-    now = utc_now()
-    with services.connections.store.transaction() as tx:
-        person = tx.people.sign_in("google", provider.identity, now)
-    request = AuthorizationRequest(
-        person.id, b"state", b"browser", person.id, None, "google", Purpose.CONNECT, (Feature.CALENDAR_READ,), (), "/",
-        b"", now, now,
-    )  # fmt: skip
-    answer = provider.exchange_code(Secret("code"), Secret("verifier"), "")
-    return services.authorization.grants.store_consent(request, provider, answer, provider.identity).connection.id
-
-
-def _script(place: Installation, token: str, connection_id: UUID) -> Path:
-    body = (
-        "grant_type=urn:ietf:params:oauth:grant-type:token-exchange"
-        "&subject_token_type=urn:latchkey:params:oauth:token-type:connection"
-        f"&purpose=bench&subject_token={connection_id}"
-    )
-    path = place.directory / "post.lua"
-    path.write_text(
-        f'wrk.method = "POST"\nwrk.body = "{body}"\n'
-        'wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"\n'
-        f'wrk.headers["Authorization"] = "Bearer {token}"\n'
-    )
-    return path
-
-
-@contextmanager
-def _server(place: Installation, target: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    program = str(Path(sys.executable).with_name("granian"))
-    command = [program, *GRANIAN, "--host", "127.0.0.1", "--port", str(port), target]
-    process = subprocess.Popen(command, env=place.environment, stdout=subprocess.DEVNULL)
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(f"http://localhost:{port}/healthz", timeout=1)
-        except urllib.error.HTTPError:
-            break
-        except OSError:
-            time.sleep(0.1)
-        else:
-            break
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _compare(options: argparse.Namespace, script: Path, port: int, bare_port: int) -> None:
-    for connections in options.connections:
-        ours, bare = [], []
-        for _ in range(options.rounds):
-            bare.append(_load(bare_port, connections, options.seconds, script))
-            ours.append(_load(port, connections, options.seconds, script))
-        for name, readings in (("bare", bare), ("hand-out", ours)):
-            print(
-                f"{name} c{connections}: {median(r.requests_per_s for r in readings):.0f} requests/s, "
-                f"p50 {median(r.p50_ms for r in readings):.2f} ms, p99 {median(r.p99_ms for r in readings):.2f} ms, "
-                f"errors {sum(r.errors for r in readings)}"
-            )
-        ratio = median(o.requests_per_s / b.requests_per_s for o, b in zip(ours, bare, strict=True))
-        print(f"hand-out / bare c{connections}: {ratio:.2f} ratio, {options.rounds} rounds of {options.seconds} s")
-
-
-def _load(port: int, connections: int, seconds: int, script: Path) -> Reading:
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
-    done = subprocess.run(
-        [*command, f"http://localhost:{port}/oauth2/token"], capture_output=True, text=True, check=True
-    )
-    text = done.stdout
-    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    return Reading(
-        float(_found(r"Requests/sec:\s+([\d.]+)", text)),
-        _milliseconds(_found(r"\n\s+50%\s+(\S+)", text)),
-        _milliseconds(_found(r"\n\s+99%\s+(\S+)", text)),
-        int(failed.group(1)) if failed else 0,
-    )
-
-
-def _found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
-    if match is None:
-        raise SystemExit(f"wrk said something else:\n{text}")
-    return match.group(1)
-
-
-def _milliseconds(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr]  # wrk's own format
-    return float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
-
-
-def _memory_mb(pid: int) -> float:
-    """Return the proportional set size of a process and its children."""
-    total = 0
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            if int(path.name) == pid or parent == pid:
-                total += int(_found(r"Pss:\s+(\d+)", (path / "smaps_rollup").read_text()))
-        except OSError:
-            continue
-    return total / 1024
+def _with_a_crowd(bench: Bench, small: dict[int, float]) -> None:
+    count = bench.options.crowd
+    before = memory_mb(bench.product.pid)
+    add_crowd(bench.database_url, count)
+    took_ms, plan = due_scan(bench.database_url)
+    print(f"due scan: {took_ms:.2f} ms in the server, {LIMIT} of {count:,} connections, half of them due")
+    print("\n".join(f"    {line}" for line in plan))
+    print(f"connections with indexes: {held_in_cache(bench.database_url)}, {count:,} rows")
+    large = bench.compare(f", {count:,} connections")
+    for connections, ratio in large.items():
+        print(f"large / small database c{connections}: {ratio / small[connections]:.2f} ratio of the ratios")
+    print(f"web processes: {memory_mb(bench.product.pid):.0f} MB PSS, {before:.0f} MB before the crowd")
 
 
 if __name__ == "__main__":
