@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.domain.features import Feature, scopes_beyond, scopes_for
@@ -176,9 +176,12 @@ QUESTIONS = st.builds(
     purpose=st.sampled_from([None, "a", "b", "c"]),
     is_present=st.booleans(),
 )
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How quick the machine is says nothing about policy."""
 POLICIES = st.lists(TERMS, max_size=5).map(lambda held: policies(*held))
 
 
+@UNHURRIED
 @given(POLICIES, QUESTIONS)
 def test_nothing_leaves_that_the_used_policies_do_not_allow_together(held, question) -> None:
     verdict = decide(held, question)
@@ -201,6 +204,7 @@ def test_nothing_leaves_that_the_used_policies_do_not_allow_together(held, quest
             )
 
 
+@UNHURRIED
 @given(POLICIES, POLICIES, QUESTIONS)
 def test_a_further_policy_never_takes_anything_away(held, more, question) -> None:
     added = held + tuple(replace(policy, id=UUID(int=policy.id.int + 1000)) for policy in more)
@@ -209,6 +213,7 @@ def test_a_further_policy_never_takes_anything_away(held, more, question) -> Non
         assert isinstance(decide(added, question), Allowed)
 
 
+@UNHURRIED
 @given(POLICIES, QUESTIONS)
 def test_whom_no_policy_knows_gets_the_one_answer_that_says_nothing(held, question) -> None:
     is_unknown = decide(held, question) == Denied(Refusal.UNKNOWN)
@@ -216,6 +221,7 @@ def test_whom_no_policy_knows_gets_the_one_answer_that_says_nothing(held, questi
     assert is_unknown == (not known_to(held, question))
 
 
+@UNHURRIED
 @given(POLICIES, QUESTIONS)
 def test_every_limit_that_was_used_is_charged_once(held, question) -> None:
     verdict = decide(held, question)

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.domain.rates import MOST_BUCKETS, TokenBuckets
@@ -47,6 +47,7 @@ def test_memory_is_bounded() -> None:
     assert len(buckets._buckets) <= MOST_BUCKETS  # nothing outside tells
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.floats(0, 5), max_size=60), st.floats(0.5, 20), st.integers(1, 20))
 def test_never_more_than_burst_and_rate_together(pauses, per_s, burst) -> None:
     watch = Watch()
