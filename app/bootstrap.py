@@ -19,7 +19,7 @@ from pathlib import Path
 import redis
 
 from app.budgets import RedisBudget
-from app.config import IssuerConfig, LoadedConfig, ProviderConfig, load_config
+from app.config import Config, IssuerConfig, LoadedConfig, ProviderConfig, load_config
 from app.crypto.keyring import Keyring
 from app.crypto.sealing import build_sealer
 from app.crypto.token_signing import ES256Signer
@@ -48,6 +48,7 @@ from app.services.connections import Agenda, Connections
 from app.services.disconnect import Disconnect
 from app.services.due_work import DueWork
 from app.services.explanation import Explain
+from app.services.grant_care import CareSettings, GrantCare
 from app.services.grants import Grants
 from app.services.hand_out_log import HandOutLog
 from app.services.health import Health
@@ -56,6 +57,7 @@ from app.services.notifications import Notifications
 from app.services.person_switches import PersonSwitches
 from app.services.policy_admin import PolicyAdmin
 from app.services.provider_gate import DEFAULT_LIMITS, BreakerGate, CallLimits
+from app.services.provider_overview import ProviderOverview
 from app.services.refreshing import Refresher
 from app.services.resolution import Resolver
 from app.services.service_clients import ServiceClients
@@ -110,6 +112,8 @@ class Services:
     channels: Channels
     notifications: Notifications
     due_work: DueWork
+    provider_overview: ProviderOverview
+    grant_care: GrantCare
     health: Health
     csrf_key: bytes
     """Derived from the key ring: the same in every process, and in none of the databases."""
@@ -193,6 +197,8 @@ def assemble(
         channels=channels,
         notifications=Notifications(store, sealer, nudge, clock),
         due_work=DueWork(store, clock, providers, gate, env.push_enabled),
+        provider_overview=ProviderOverview(store, providers, clock),
+        grant_care=GrantCare(store, sealer, disconnect, clock, care_settings(env)),
         health=Health(store, broker_check(env.redis_url), gate.open_providers),
         csrf_key=sealer.keyed_hash("csrf", "key"),
     )
@@ -233,6 +239,12 @@ def provider_gate(config: LoadedConfig, store: Store, most_waiting: int) -> Brea
     limits = {key: call_limits(table) for key, table in config.file.providers.items()}
     budget = RedisBudget(config.environment.redis_url)
     return BreakerGate(store, budget, limits, max(1, most_waiting * 2 // 3), utc_now, random.random)
+
+
+def care_settings(env: Config) -> CareSettings:
+    """Return what the operator decided about grants."""
+    idle_after, reap_after = timedelta(days=env.idle_after_days), timedelta(days=env.reap_after_days)
+    return CareSettings(env.idle_policy, idle_after, reap_after)
 
 
 def call_limits(table: ProviderConfig) -> CallLimits:

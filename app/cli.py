@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from app import cli_audit, cli_links, cli_policy, cli_services
+from app import cli_audit, cli_grants, cli_links, cli_policy, cli_providers, cli_services
 from app.bootstrap import check_surroundings, read_configuration
 from app.config import describe
 from app.domain.errors import ConfigurationError, LatchkeyError
@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_links.add_to_services(cli_services.add_to(commands))
     cli_policy.add_to(commands)
     cli_audit.add_to(commands)
+    cli_providers.add_to(commands)
+    cli_grants.add_to(commands)
     commands.add_parser("openapi", help="Print the OpenAPI document of the interface for services.")
     commands.add_parser("sandbox", help="Run the provider sandbox on its own.")
     commands.add_parser("dev", help="Run everything on this machine, with embedded servers and the sandbox.")

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.domain.errors import ConfigurationError
+from app.domain.grant_care import IdlePolicy
 from app.domain.tokens import RotationClass
 
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]", "::1"}
@@ -172,6 +173,12 @@ class Config(BaseSettings):
     """How long after a first ``invalid_grant`` a second one ends the connection."""
     hand_outs_per_s: float = Field(default=200, gt=0)
     """How often one service may ask for one person or connection, per web process and second: it stops loops."""
+    idle_policy: IdlePolicy = IdlePolicy.KEEP_ALIVE
+    """What becomes of grants nobody uses: ``keep_alive`` refreshes them seldom, ``let_go`` disconnects them."""
+    idle_after_days: int = Field(default=90, ge=1, le=36_500)
+    """How long nobody has used a grant that counts as idle."""
+    reap_after_days: int = Field(default=90, ge=1, le=36_500)
+    """How long a connection has needed its person before its dead tokens are deleted."""
     ca_bundle: Path | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

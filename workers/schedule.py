@@ -15,6 +15,7 @@ TICKS: dict[str, tuple[float, str]] = {
     "open_channels_due": (5.0, "push"),
     "chain_audit": (2.0, "maint"),
     "stop_channels": (30.0, "push"),
+    "care_for_grants": (600.0, "maint"),
     "lapse_connect_links": (15.0, "maint"),
     "tidy_credentials": (60.0, "maint"),
 }

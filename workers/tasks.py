@@ -35,6 +35,7 @@ TICK_TASKS: Mapping[str, Claim] = {
     "sync_due": lambda services: _hint(services.due_work.syncs(), services.nudge.sync_calendar),
     "open_channels_due": lambda services: _hint(services.due_work.channels(), services.nudge.open_channel),
     "chain_audit": lambda services: services.hand_out_log.collect(),
+    "care_for_grants": lambda services: services.grant_care.care(),
     "stop_channels": lambda services: services.channels.stop_pending(),
     "lapse_connect_links": lambda services: services.connect_links.lapse(),
     "tidy_credentials": lambda services: services.callers.tidy(),

@@ -40,6 +40,7 @@ from app.ports.credentials import (
 )
 from app.ports.crypto import DataKey, SealContext, Sealer, TokenSigner
 from app.ports.gate import CallBudget, Draw, ProviderGate, ProviderHealthStore
+from app.ports.grant_care import GrantCareStore
 from app.ports.identities import AuthorizationStore, PeopleStore, ServiceStore
 from app.ports.policies import Block, Chunk, PolicyStore, Standing
 from app.ports.providers import AuthorizationStart, CalendarProvider, Provider, Providers, Revocation
@@ -71,6 +72,7 @@ __all__ = [
     "DataKey",
     "Draw",
     "Escrow",
+    "GrantCareStore",
     "HandOut",
     "Lease",
     "NewGeneration",

@@ -11,6 +11,7 @@ from app.ports.connect_links import ConnectLinkStore
 from app.ports.connections import AttemptStore, ConnectionStore, TokenStore
 from app.ports.credentials import CredentialStore, SigningKeyStore
 from app.ports.gate import ProviderHealthStore
+from app.ports.grant_care import GrantCareStore
 from app.ports.identities import AuthorizationStore, PeopleStore, ServiceStore
 from app.ports.policies import PolicyStore
 
@@ -41,6 +42,10 @@ class Transaction(Protocol):
     @property
     def provider_health(self) -> ProviderHealthStore:
         """Return the state of provider applications."""
+
+    @property
+    def grant_care(self) -> GrantCareStore:
+        """Return grants that need looking after."""
 
     @property
     def calendars(self) -> CalendarStore:

@@ -14,6 +14,7 @@ from app.store.calendars import PostgresCalendars
 from app.store.channels import PostgresChannels
 from app.store.connect_links import PostgresConnectLinks
 from app.store.connections import PostgresConnections
+from app.store.grant_care import PostgresGrantCare
 from app.store.people import PostgresPeople
 from app.store.policies import PostgresPolicies
 from app.store.provider_health import PostgresProviderHealth
@@ -59,6 +60,11 @@ class UnitOfWork:
     def provider_health(self) -> PostgresProviderHealth:
         """Return the state of provider applications."""
         return PostgresProviderHealth(self._connection)
+
+    @cached_property
+    def grant_care(self) -> PostgresGrantCare:
+        """Return grants that need looking after."""
+        return PostgresGrantCare(self._connection)
 
     @cached_property
     def calendars(self) -> PostgresCalendars:

@@ -262,6 +262,9 @@ HISTORY_EVENTS: Mapping[str, str] = {
     "reconnected": "Reconnected",
     "needs_reconnect": "The access ended at the provider",
     "disconnected": "Disconnected",
+    "let_go": "Let go because nobody used it",
+    "tokens_deleted": "Stored access deleted, because the account was not reconnected",
+    "test_mode_expired": "The provider ends every access to this application after seven days",
 }
 
 SUPPORT_CODE = "Support code"
