@@ -31,7 +31,7 @@ from app.domain.secret import Secret
 from app.sandbox.consent import approve
 from app.sandbox.fault_plan import Fault, FaultKind
 from app.sandbox.server import RunningSandbox, serve
-from app.sandbox.settings import ClientRegistration, SandboxSettings
+from app.sandbox.settings import DEFAULT_ROTATION, ClientRegistration, Rotation, SandboxSettings
 from app.services.authorization import Connected, SignedIn
 
 PUBLIC_URL = "http://localhost:8080"
@@ -120,8 +120,8 @@ class Installation:
     def settle_suspicion(self, connection_id: UUID) -> None:
         """Let the time between a first refusal and the one that counts be over."""
         self.rows(
-            "UPDATE connections SET suspected_since = suspected_since - interval '1 hour', next_attempt_at = NULL"
-            " WHERE id = %s",
+            "UPDATE connections SET suspected_since = suspected_since - interval '1 hour', next_attempt_at = NULL,"
+            " refresh_claimed_until = NULL WHERE id = %s",
             connection_id,
         )
 
@@ -158,15 +158,18 @@ class Installation:
 
 
 @contextmanager
-def installation(directory: Path, database_url: str, redis_url: str, **settings: str) -> Iterator[Installation]:
+def installation(
+    directory: Path, database_url: str, redis_url: str, *, oidc_rotation: Rotation = "strict", **settings: str
+) -> Iterator[Installation]:
     """Start a sandbox, write the configuration and build the use cases."""
     secret = f"client-{secrets.token_urlsafe(24)}"
     clients = tuple(
         ClientRegistration(kind, CLIENT_OF[kind], secret, (f"{PUBLIC_URL}/callback/{key}",))
         for kind, key in KEY_OF.items()
     )
-    with serve(SandboxSettings(base_url="", clients=clients)) as sandbox:
-        files = write_files(directory, secret, sandbox.base_url)
+    rotation = {**DEFAULT_ROTATION, "oidc": oidc_rotation}
+    with serve(SandboxSettings(base_url="", clients=clients, refresh_rotation=rotation)) as sandbox:
+        files = write_files(directory, secret, sandbox.base_url, oidc_rotation)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("LATCHKEY_")},
             "LATCHKEY_PUBLIC_URL": PUBLIC_URL,
@@ -182,14 +185,17 @@ def installation(directory: Path, database_url: str, redis_url: str, **settings:
             place.close()
 
 
-def write_files(directory: Path, client_secret: str, sandbox_url: str) -> dict[str, str]:
+def write_files(
+    directory: Path, client_secret: str, sandbox_url: str, oidc_rotation: Rotation = "strict"
+) -> dict[str, str]:
     """Write a key ring and a providers file; return the variables that name them."""
     keyring, providers = directory / "keyring.json", directory / "providers.toml"
     keyring.touch(mode=0o600)
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     keyring.write_text(json.dumps({"primary": "k1", "keys": {"k1": key}}))
     providers.touch(mode=0o600)
-    providers.write_text(providers_file(client_secret, sandbox_url))
+    text = providers_file(client_secret, sandbox_url)
+    providers.write_text(text.replace('kind = "oidc"\n', f'kind = "oidc"\nrotation = "{oidc_rotation}"\n'))
     state = directory / "state"
     state.mkdir(mode=0o700, exist_ok=True)
     return {

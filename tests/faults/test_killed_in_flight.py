@@ -1,117 +1,212 @@
-"""A process killed while its refresh is under way: what the provider allows to survive survives."""
+"""Processes killed while their refreshes are under way: what the provider allows to survive survives."""
 
 from __future__ import annotations
 
-import os
+import random
 import signal
-import subprocess
-import sys
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from app.domain.connections import Status
-from app.domain.errors import ProviderThrottled, ReconnectRequired, RefreshInProgress
-from tests.faults.installation import Installation
+from app.domain.connections import Reason, Status
+from app.domain.errors import ReconnectRequired
+from app.sandbox.settings import Rotation
+from tests.faults.checkers import violations
+from tests.faults.crew import Job
+from tests.faults.crowds import Settled, settle
+from tests.faults.history import History
+from tests.faults.installation import Installation, installation
+from tests.faults.stage import Stage, staged
 from tests.running_product import eventually
 
+KIND_OF: dict[Rotation, str] = {"none": "google", "overlap": "microsoft", "grace": "oidc", "strict": "oidc"}
+EACH = 4
+"""Refreshes under way in each process that is killed."""
+FEW, MANY = 12, 200
+"""Killed refreshes per class, in the short experiment and in the full one."""
+AT_ONCE = 24
+PROVIDER_S = 0.8
+TAKEN_OVER_WITHIN_S = 5.0
+FORCING_S = 2000
+"""More validity than the tokens of the crowd have left."""
 
-def kill_in_flight(place: Installation, kind: str, connection_id: UUID) -> None:
-    """Let another process begin a refresh, and kill it when the provider has the request but has not answered."""
-    place.age(connection_id)
-    place.forget_calls()
-    place.fault(f"{kind}.token", "hang", seconds=1.5)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.callers", "1", str(connection_id)],
-        env=place.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+
+@pytest.fixture(params=KIND_OF)
+def rotation(request: pytest.FixtureRequest) -> Rotation:
+    return request.param
+
+
+@pytest.fixture
+def stage(tmp_path: Path, database_url: str, redis_url: str, rotation: Rotation) -> Iterator[Stage]:
+    oidc: Rotation = rotation if KIND_OF[rotation] == "oidc" else "strict"
+    with installation(tmp_path, database_url, redis_url, oidc_rotation=oidc) as place, staged(place) as stage:
+        place.sandbox.state.runtime.update({"access_token_lifetime_s": 3600})
+        yield stage
+
+
+@dataclass(frozen=True)
+class Killed:
+    """One refresh whose process was killed."""
+
+    connection: UUID
+    at: float
+
+
+def kill_in_flight(stage: Stage, kind: str, crowd: list[Settled], chance: random.Random) -> list[Killed]:
+    """Let processes refresh a few connections each, and kill every one of them at some moment.
+
+    Of three calls one is killed before the provider has done anything, one after it, one at any moment; every third
+    process is killed the moment the provider has done its work for one of its calls.
+    """
+    for number, settled in enumerate(crowd):
+        if number % 3:
+            slow = ("hang", "hold")[number % 3 - 1]
+            stage.place.fault(f"{kind}.token", slow, seconds=PROVIDER_S, account=settled.account)
+    gun = stage.starting_gun()
+    groups = [crowd[start : start + EACH] for start in range(0, len(crowd), EACH)]
+    victims = {stage.crew.start(_refreshing(group, str(gun))): group for group in groups}
+    stage.crew.wait_until_ready(victims)
+    gun.touch()
+    began = time.monotonic()
+    killed: list[Killed] = []
+    waits = sorted((chance.uniform(0.0, PROVIDER_S * 1.2), number, pid) for number, pid in enumerate(victims))
+    for wait_s, number, pid in waits:
+        time.sleep(max(0.0, began + wait_s - time.monotonic()))
+        if number % 3 == 0:
+            wait_for_a_commit(stage, victims[pid])
+        at = stage.crew.signal(pid, signal.SIGKILL)
+        killed.extend(Killed(settled.connection, at) for settled in victims[pid])
+    return killed
+
+
+def _refreshing(group: list[Settled], gun: str) -> Job:
+    return Job("get", tuple(str(s.connection) for s in group), starts_with=gun, min_validity_s=FORCING_S)
+
+
+def wait_for_a_commit(stage: Stage, group: list[Settled]) -> None:
+    accounts = {settled.account for settled in group}
+    ledger = stage.place.sandbox.state.token_ledger
+    eventually(
+        lambda: any(call.committed_at for call in ledger.calls() if call.account in accounts),
+        within_s=30, what="a commit", every_s=0.005,
     )  # fmt: skip
-    try:
-        eventually(lambda: place.calls(f"{kind}.token") == 1, within_s=60, what="the call", every_s=0.02)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    # The provider goes on without us, to the end of its work.
-    time.sleep(1.8)
 
 
-def lease_over(place: Installation, connection_id: UUID) -> None:
-    """Let the time pass after which the dead process's lease has ended."""
-    place.rows("UPDATE connections SET lease_until = now() WHERE id = %s AND lease_until IS NOT NULL", connection_id)
+def unavoidable(history: History, connections: set[UUID]) -> set[UUID]:
+    """Return for which connections the provider has issued a refresh token that never reached the database."""
+    found = set()
+    for kept in history.connections:
+        calls = history.refreshes[kept.id]
+        if kept.id in connections and any(c.refresh and c.refresh not in kept.stored for c in calls):
+            found.add(kept.id)
+    return found
 
 
-@pytest.mark.parametrize("kind", ["google", "microsoft"])
-def test_nothing_is_lost_where_the_old_refresh_token_lives_on(place: Installation, kind: str) -> None:
-    connection = place.connect(kind)
-    kill_in_flight(place, kind, connection.id)
-
-    attempts = place.rows("SELECT outcome FROM refresh_attempts WHERE connection_id = %s", connection.id)
-    lease_over(place, connection.id)
-    token = place.services.access_tokens.get(connection.id)
-
-    assert attempts == [(None,)], "the attempt was not written down before the call"
-    assert token.warning is None
-    assert place.calls(f"{kind}.token") == 2
+def due_now(stage: Stage) -> int:
+    return stage.place.rows(
+        "SELECT count(*) FROM connections WHERE status = 'active' AND refresh_due_at <= now()"
+        " AND (next_attempt_at IS NULL OR next_attempt_at <= now())"
+    )[0][0]
 
 
-def test_nobody_else_calls_while_the_dead_one_holds_the_lease(place: Installation) -> None:
-    connection = place.connect("google")
-    kill_in_flight(place, "google", connection.id)
+@pytest.mark.timeout(1200)
+def test_a_killed_refresh_loses_only_what_no_client_could_keep(
+    stage: Stage, rotation: Rotation, *, is_full: bool
+) -> None:
+    chance, kind = random.Random(20261123), KIND_OF[rotation]
+    stage.crew.wait_until_ready([stage.crew.start(Job("work", threads=8))])
+    killed: list[Killed] = []
+    for _ in range(0, MANY if is_full else FEW, AT_ONCE):
+        crowd = settle(stage.place, kind, AT_ONCE if is_full else FEW, lifetime_s=FORCING_S - 200, due_in_s=3600)
+        killed += kill_in_flight(stage, kind, crowd, chance)
+        # Far below the end of the leases: somebody saw that the owners are dead.
+        eventually(lambda: stage.open_attempts() == 0, within_s=60, what="the takeover")
+        eventually(lambda: due_now(stage) == 0, within_s=60, what="the refreshes after it")
 
-    claimed = place.services.due_work.refreshes()
-    place.services.access_tokens.refresh(connection.id)
-
-    assert claimed == ()
-    assert place.calls("google.token") == 1
-
-
-def test_at_a_strict_provider_exactly_the_killed_one_is_lost_and_it_is_told(place: Installation) -> None:
-    person = place.sign_in()
-    killed, other = place.connect("oidc", person), place.connect("oidc", person, account="bruno")
-    kill_in_flight(place, "oidc", killed.id)
-    tokens = place.services.access_tokens
-
-    lease_over(place, killed.id)
-    with pytest.raises(ProviderThrottled):
-        tokens.get(killed.id)
-    place.settle_suspicion(killed.id)
-    with pytest.raises(ReconnectRequired):
-        tokens.get(killed.id)
-    place.age(other.id)
-
-    assert tokens.get(other.id).warning is None
-    assert place.rows("SELECT status FROM connections WHERE id = %s", killed.id) == [(Status.NEEDS_RECONNECT,)]
-    assert place.connect("oidc", person).id == killed.id
-    assert tokens.get(killed.id).warning is None
+    assert took_over_in_time(stage, killed) or not is_full
+    if rotation == "strict":
+        is_lost = unavoidable(stage.history(), {k.connection for k in killed})
+        assert is_lost, "nothing was killed at the wrong moment"
+        old_tokens_serve(stage, is_lost)
+        last_chance(stage, is_lost)
+    history = stage.history()
+    assert violations(history) == {}
+    ended = {kept.id for kept in history.connections if kept.status != Status.ACTIVE}
+    assert ended == (is_lost if rotation == "strict" else set())
 
 
-def test_a_process_that_only_sleeps_keeps_its_lease_and_stores_its_answer(place: Installation) -> None:
-    connection = place.connect("oidc")
-    place.age(connection.id)
-    place.forget_calls()
-    place.fault("oidc.token", "hang", seconds=1.0)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.callers", "1", str(connection.id)],
-        env=place.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+def took_over_in_time(stage: Stage, killed: list[Killed]) -> bool:
+    at = {k.connection: k.at for k in killed}
+    waited = sorted(
+        finished.timestamp() - at[connection]
+        for connection, finished in stage.place.rows(
+            "SELECT connection_id, finished_at FROM refresh_attempts WHERE error_code = 'owner_died'"
+        )
+    )
+    assert waited, "nobody was taken over"
+    return waited[int(len(waited) * 0.99)] <= TAKEN_OVER_WITHIN_S
+
+
+def old_tokens_serve(stage: Stage, connections: set[UUID]) -> None:
+    """Assert that nobody who asks notices, and that the provider is not asked."""
+    before = len(stage.place.sandbox.state.token_ledger.calls())
+    for connection in connections:
+        assert stage.place.services.access_tokens.get(connection).warning is None
+    assert len(stage.place.sandbox.state.token_ledger.calls()) == before
+
+
+def last_chance(stage: Stage, lost: set[UUID]) -> None:
+    """Let the old tokens come near their end: the provider is asked once more, twice refuses, and that is the end."""
+    place = stage.place
+    place.rows(
+        "UPDATE connections SET access_expires_at = now() + interval '100 seconds', next_attempt_at = NULL,"
+        " refresh_claimed_until = NULL WHERE next_attempt_at IS NOT NULL"
+    )
+    eventually(
+        lambda: place.rows("SELECT count(*) FROM connections WHERE suspected_since IS NOT NULL") == [(len(lost),)],
+        within_s=60, what="the first refusal of every lost one",
     )  # fmt: skip
-    try:
-        eventually(lambda: place.calls("oidc.token") == 1, within_s=60, what="the call", every_s=0.02)
-        os.killpg(process.pid, signal.SIGSTOP)
-        time.sleep(3)
-        with pytest.raises(RefreshInProgress):
-            brief(place).get(connection.id)
-        os.killpg(process.pid, signal.SIGCONT)
-        said, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
+    eventually(lambda: stage.open_attempts() == 0, within_s=60, what="the end of the attempts")
+    for connection in lost:
+        place.settle_suspicion(connection)
+    eventually(
+        lambda: place.rows("SELECT count(*) FROM connections WHERE status = 'needs_reconnect'") == [(len(lost),)],
+        within_s=60, what="the second refusals",
+    )  # fmt: skip
+    eventually(lambda: stage.open_attempts() == 0, within_s=60, what="the end of the attempts")
+    place.services.hand_out_log.collect()
+    for connection in lost:
+        assert_labelled(place, connection)
+        assert place.services.access_tokens.get(connection, 30).warning == Reason.ROTATION_LOST
+        place.age(connection)
+        with pytest.raises(ReconnectRequired) as ended:
+            place.services.access_tokens.get(connection, 30)
+        assert ended.value.reason == Reason.ROTATION_LOST
 
-    assert b'"token"' in said
-    assert place.calls("oidc.token") == 1
-    assert place.services.access_tokens.get(connection.id).token.sha256().encode() in said
+
+def assert_labelled(place: Installation, connection: UUID) -> None:
+    """Assert that the loss is written down once, with the attempt that it happened in."""
+    [attempt] = place.rows(
+        "SELECT id FROM refresh_attempts WHERE connection_id = %s AND outcome = 'ambiguous'", connection
+    )[-1:]
+    written = place.rows(
+        "SELECT detail->>'reason', detail->>'attempt' FROM audit_log WHERE connection_id = %s"
+        " AND kind = 'needs_reconnect'",
+        connection,
+    )
+    assert written == [(Reason.ROTATION_LOST, str(attempt[0]))]
 
 
-def brief(place: Installation):
-    """Return the token engine with little patience."""
-    return replace(place.services.access_tokens, wait_s=0.5)
+@pytest.mark.parametrize("rotation", ["none"], indirect=True)
+def test_without_anybody_watching_the_attempt_stays_open_and_the_checkers_say_so(stage: Stage) -> None:
+    crowd = settle(stage.place, "google", 1, lifetime_s=FORCING_S - 200, due_in_s=3600)
+    stage.place.fault("google.token", "hold", seconds=PROVIDER_S)
+    victim = stage.crew.start(_refreshing(crowd, ""))
+    wait_for_a_commit(stage, crowd)
+    stage.crew.signal(victim, signal.SIGKILL)
+
+    assert {"C3", "C6"} == set(violations(stage.history()))
