@@ -36,8 +36,7 @@ def rotate_secret(options: argparse.Namespace) -> None:
 
 def add_key(options: argparse.Namespace) -> None:
     """Register a public key a service signs its assertions with."""
-    text = (options.jwk or options.pem).read_text(encoding="utf-8")
-    kid = _callers().registry.add_key(options.name, text, options.expires)
+    kid = _callers().registry.add_key(options.name, _text_of(options.jwk or options.pem), options.expires)
     sys.stdout.write(f"{options.name} signs with the key {kid}.\n")
 
 
@@ -146,16 +145,28 @@ def _callers() -> Callers:
     return build_services(read_configuration()).callers
 
 
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+
+
 def _moment(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("write it as 2027-01-31 or 2027-01-31T12:00+01:00") from None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _until(at: datetime | None) -> str:
+    return "" if at is None else f" until {at:%Y-%m-%d %H:%M} UTC"
 
 
 def _lines(one: ServiceOverview) -> list[str]:
     lines = [one.service.name + ("" if one.service.is_enabled else " (frozen)")]
     lines += [f"  secret until {at:%Y-%m-%d}" for at in one.secrets_end_at]
-    lines += [
-        f"  key {key.kid}" + (f" until {key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "") for key in one.keys
-    ]
+    lines += [f"  key {key.kid}{_until(key.expires_at)}" for key in one.keys]
     lines += [f"  keys at {one.jwks_url}"] if one.jwks_url else []
     return lines + [f"  workload {issuer_key} {pattern}" for issuer_key, pattern in one.workloads]

@@ -58,6 +58,8 @@ class SigningKeys:
 
         Raises ``ValueError`` while the next key has been published for too short a time.
         """
+        # First keys stay, also when the rotation is refused.
+        self._read()
         with self.store.transaction() as tx:
             now, rows = self._complete(tx)
             ready_at = _of(rows, SigningKeyState.NEXT).state_since + PUBLISHED_AHEAD

@@ -103,3 +103,58 @@ def test_a_missing_or_broken_providers_file_is_one_fault(environment: Path) -> N
     assert "LATCHKEY_PROVIDERS_FILE" in faults()
     environment.unlink()
     assert "LATCHKEY_PROVIDERS_FILE" in faults()
+
+
+def test_trusted_issuers_are_read_and_described(environment: Path, tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.touch()
+    environment.write_text(
+        PROVIDERS
+        + f"""
+[workload_issuers.cluster]
+issuer = "https://kubernetes.default.svc"
+audience = "latchkey"
+ca = "{authority}"
+
+[user_issuers.product]
+issuer = "https://login.example.test"
+audience = "https://assistant.example.test"
+jwks_uri = "https://login.example.test/keys"
+subject_claim = "oid"
+clients = {{ web = "scheduler" }}
+"""
+    )
+
+    config = load_config()
+
+    assert config.file.user_issuers["product"].clients == {"web": "scheduler"}
+    assert "workload issuer cluster: https://kubernetes.default.svc" in describe(config)
+    assert "user issuer product: https://login.example.test" in describe(config)
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ('issuer = "http://idp.example.test"\naudience = "a"', "issuer must be an https address"),
+        ('issuer = "https://idp.example.test"\naudience = "a"\njwks_uri = "http://x"', "jwks_uri must be an https"),
+        (
+            'issuer = "https://idp.example.test"\naudience = "a"\nca = "/nowhere/ca.pem"',
+            "/nowhere/ca.pem cannot be read",
+        ),
+        ('issuer = "https://idp.example.test"', "audience"),
+        ('issuer = "https://idp.example.test"\naudience = ""', "audience"),
+        ('issuer = "https://idp.example.test"\naudience = "a"\nsubject_claim = "email"', "subject_claim"),
+        ('issuer = "https://idp.example.test"\naudience = "a"\nunknown = 1', "unknown"),
+    ],
+)
+def test_what_is_wrong_with_a_trusted_issuer(environment: Path, table: str, fault: str) -> None:
+    environment.write_text(f"{PROVIDERS}\n[user_issuers.idp]\n{table}\n")
+
+    assert fault in faults()
+
+
+def test_an_issuer_is_trusted_once(environment: Path) -> None:
+    table = 'issuer = "https://idp.example.test"\naudience = "a"\n'
+    environment.write_text(f"{PROVIDERS}\n[user_issuers.one]\n{table}[user_issuers.two]\n{table}")
+
+    assert "user_issuers: two tables have the same issuer" in faults()
