@@ -20,7 +20,7 @@ from enum import StrEnum
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from uuid import UUID
 
-from app.domain.errors import ConnectLinkExpired, ConnectLinkForAnother, ConnectLinkTaken, ConnectLinkUsed
+from app.domain.connect_link_errors import ConnectLinkExpired, ConnectLinkForAnother, ConnectLinkTaken, ConnectLinkUsed
 from app.domain.features import Feature
 
 LIFETIME = timedelta(minutes=30)

@@ -11,15 +11,9 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from app.domain.authorizations import Callback, Started
+from app.domain.connect_link_errors import ConnectLinkTaken, ConnectLinkUsed, UnknownConnectLink
 from app.domain.connect_links import ConnectLink, LinkState, Visitor, check_visitor, return_address
-from app.domain.errors import (
-    ConnectLinkTaken,
-    ConnectLinkUsed,
-    ConsentDenied,
-    LatchkeyError,
-    StateMismatch,
-    UnknownConnectLink,
-)
+from app.domain.errors import ConsentDenied, LatchkeyError, StateMismatch
 from app.domain.secret import Secret
 from app.ports import Clock, Store, Transaction
 from app.services.authorization import Authorization, Connected, SignedIn, Taken

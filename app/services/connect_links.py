@@ -6,6 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+from app.domain.connect_link_errors import (
+    ConnectLinkRefused,
+    ConnectLinkUsed,
+    NotAwaitingCompletion,
+    UnknownConnectLink,
+)
 from app.domain.connect_links import (
     COMPLETION_WITHIN,
     LIFETIME,
@@ -15,15 +21,7 @@ from app.domain.connect_links import (
     check_return_uri,
 )
 from app.domain.connections import Connection, Status
-from app.domain.errors import (
-    ConnectLinkRefused,
-    ConnectLinkUsed,
-    NotAllowed,
-    NotAwaitingCompletion,
-    RateLimited,
-    UnknownConnection,
-    UnknownConnectLink,
-)
+from app.domain.errors import NotAllowed, RateLimited, UnknownConnection
 from app.domain.features import Feature
 from app.domain.people import Service
 from app.domain.secret import Secret
@@ -216,6 +214,6 @@ def _check(tx: Transaction, link: ConnectLink) -> None:
     if not allowed or not wanted <= allowed:
         raise NotAllowed("connect_link")
     if not tx.connect_links.may_return(link.service_id, link.return_uri):
-        raise ConnectLinkRefused("return_uri")
+        raise ConnectLinkRefused("return_uri_not_allowed")
     if link.for_person_id is not None and tx.people.get(link.for_person_id) is None:
-        raise ConnectLinkRefused("person")
+        raise ConnectLinkRefused("unknown_person")

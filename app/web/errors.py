@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from app.domain import connect_link_errors as links
 from app.domain import errors as domain
 from app.domain.errors import LatchkeyError
 
@@ -131,13 +132,13 @@ OUTCOMES: Mapping[type[LatchkeyError], Outcome] = {
     domain.AccountMismatch: Outcome(409, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
     domain.IDTokenInvalid: Outcome(502, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
     domain.NoOfflineAccess: Outcome(409, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
-    domain.ConnectLinkForAnother: Outcome(403, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
-    domain.ConnectLinkTaken: Outcome(409, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
-    domain.ConnectLinkUsed: Outcome(410, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
-    domain.ConnectLinkExpired: Outcome(410, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
-    domain.UnknownConnectLink: Outcome(404, 404, ErrorCode.NOT_FOUND, "no such connect link for this client"),
-    domain.ConnectLinkRefused: Outcome(400, 400, ErrorCode.INVALID_REQUEST, "the link cannot be made as asked"),
-    domain.NotAwaitingCompletion: Outcome(
+    links.ConnectLinkForAnother: Outcome(403, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
+    links.ConnectLinkTaken: Outcome(409, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
+    links.ConnectLinkUsed: Outcome(410, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
+    links.ConnectLinkExpired: Outcome(410, 400, ErrorCode.INVALID_REQUEST, _AUTHORIZATION),
+    links.UnknownConnectLink: Outcome(404, 404, ErrorCode.NOT_FOUND, "no such connect link for this client"),
+    links.ConnectLinkRefused: Outcome(400, 400, ErrorCode.INVALID_REQUEST, "the link cannot be made as asked"),
+    links.NotAwaitingCompletion: Outcome(
         409, 409, ErrorCode.INVALID_REQUEST, "the link is not waiting for completion", "not_awaiting_completion"
     ),
     domain.AwaitingCompletion: Outcome(

@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 from typing_extensions import TypedDict
 from werkzeug.wrappers import Response
 
+from app.domain.connect_link_errors import ConnectLinkRefused
 from app.domain.connect_links import Completion, ConnectLink, LinkState
-from app.domain.errors import ConnectLinkRefused, NotAllowed
+from app.domain.errors import NotAllowed
 from app.domain.features import Feature, offered_features
 from app.services.connect_links import ConnectLinkWish
 from app.web import current
@@ -29,11 +30,12 @@ blueprint = Blueprint("connect_links", __name__, url_prefix="/v1/connect-links")
 class PersonName(RequestBody):
     """A person, by their id here or by who their sign-in issuer says they are; never by an e-mail address."""
 
-    id: UUID | None = Field(default=None, strict=False)
+    id: UUID | None = None
     """Id of the person in Latchkey."""
     issuer: ShortText | None = None
     """``iss`` of the sign-in provider, with ``sub``; the person need not have signed in here yet."""
     sub: ShortText | None = None
+    """What that provider knows the person by: ``sub``; with Microsoft ``oid``."""
 
     @model_validator(mode="after")
     def _one_way(self) -> PersonName:
@@ -52,7 +54,7 @@ class ConnectLinkRequest(RequestBody):
     """Which account to choose; shown to that person and to the provider, never a key. Only with ``person``."""
     provider: str = Field(pattern=r"^[a-z0-9-]{1,63}$")
     """Key of the provider."""
-    features: list[Feature] = Field(min_length=1, max_length=16, strict=False)
+    features: list[Feature] = Field(min_length=1, max_length=16)
     """What the person is asked to agree to; ``identity`` always comes with it."""
     return_uri: str = Field(min_length=1, max_length=1000)
     """Where the browser goes afterwards: exactly one of the addresses an operator allowed for this service."""
@@ -190,8 +192,8 @@ def complete(link_id: UUID) -> Response:
 
 
 _REFUSALS = {
-    "return_uri": "return_uri is not one of the addresses allowed for this client",
-    "person": "there is no such person",
+    "return_uri_not_allowed": "return_uri is not one of the addresses allowed for this client",
+    "unknown_person": "there is no such person",
 }
 
 

@@ -111,8 +111,10 @@ REASONS: Mapping[str, Entry] = {
     "keys_unavailable": Entry("The keys to verify a signed statement with cannot be had right now.", "Repeat later."),
     "store_unavailable": Entry("The database does not answer.", "Repeat later."),
     "conflict": Entry("Another request changed the same thing first.", "Repeat later."),
-    "return_uri": Entry("The address to return to is not allowed for this service.", "Ask the operator to allow it."),
-    "person": Entry("There is no person with this id.", "Name the person by `issuer` and `sub`."),
+    "return_uri_not_allowed": Entry(
+        "The address to return to is not allowed for this service.", "Ask the operator to allow it."
+    ),
+    "unknown_person": Entry("There is no person with this id.", "Name the person by `issuer` and `sub`."),
     "not_awaiting_completion": Entry(
         "The connect link is not waiting to be confirmed: nobody has used it, or its time is over.",
         "Ask for its state; make a new link if it has failed.",

@@ -13,8 +13,8 @@ import structlog
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
+from app.domain.connect_link_errors import UnknownConnectLink
 from app.domain.connect_links import Completion, ConnectLink, LinkState, return_host
-from app.domain.errors import UnknownConnectLink
 from app.domain.features import Feature
 from app.domain.secret import Secret
 from app.services.connect_link_visits import Returned

@@ -84,7 +84,7 @@ def test_only_exactly_an_allowed_address_can_be_returned_to(desk, uri):
     refused = create(desk, return_uri=uri)
 
     assert (refused.status_code, refused.json["error"]) == (400, "invalid_request")
-    assert refused.json["reason"] == "return_uri"
+    assert refused.json["reason"] == "return_uri_not_allowed"
     assert uri.strip() not in refused.get_data(as_text=True)
     assert desk.rows("connect_links") == [(0,)]
 
@@ -135,7 +135,7 @@ def test_a_body_that_says_something_else_is_refused_and_not_repeated(desk, chang
 def test_a_person_nobody_knows_by_id_cannot_be_named(desk):
     refused = create(desk, person={"id": "11111111-1111-4111-8111-111111111111"})
 
-    assert (refused.status_code, refused.json["reason"]) == (400, "person")
+    assert (refused.status_code, refused.json["reason"]) == (400, "unknown_person")
 
 
 def test_an_unknown_provider_and_one_without_the_feature_are_named_as_such(desk):

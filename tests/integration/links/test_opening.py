@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from app.domain.connect_link_errors import ConnectLinkTaken
 from app.domain.connect_links import LIFETIME
-from app.domain.errors import ConnectLinkTaken
 from app.domain.secret import Secret
 from app.services.sessions import new_token
 from app.web import error_texts, texts

@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from app.domain.connect_link_errors import ConnectLinkExpired, ConnectLinkForAnother, ConnectLinkTaken, ConnectLinkUsed
 from app.domain.connect_links import (
     ANSWER_WITHIN,
     LIFETIME,
@@ -16,7 +17,6 @@ from app.domain.connect_links import (
     check_visitor,
     return_address,
 )
-from app.domain.errors import ConnectLinkExpired, ConnectLinkForAnother, ConnectLinkTaken, ConnectLinkUsed
 from app.domain.features import Feature
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
