@@ -250,15 +250,19 @@ class Refresher:
         return self.providers.get(lease.tokens.connection.provider).rotation
 
     def _refused(self, lease: Lease, error: InvalidGrant) -> None:
-        """Handle ``invalid_grant``: the first is a suspicion, a second one later ends the connection."""
+        """Handle ``invalid_grant``: the first is a suspicion, a second one later ends the connection.
+
+        Unless many are refused at once: then it is the provider's or our own trouble, and nobody's grant is over.
+        """
         now, reason, again = self.clock(), None, None
+        is_storm = lease.tokens.connection.provider in self.gate.open_providers()
         # Without the database nothing is concluded; the provider will say it again.
         with suppress(StoreUnavailable), self.store.transaction() as tx:
             first = tx.tokens.suspect(lease, now)
-            if (now - first).total_seconds() >= self.confirm_after_s:
+            if not is_storm and (now - first).total_seconds() >= self.confirm_after_s:
                 reason = self._end_connection(tx, lease, error, now)
             else:
-                again = first + timedelta(seconds=self.confirm_after_s)
+                again = (now if is_storm else first) + timedelta(seconds=self.confirm_after_s)
         self._end(_Ending(lease, "refused", error.detail or error.code, again, failed=False))
         if reason is not None:
             raise ReconnectRequired(reason) from error
