@@ -13,9 +13,11 @@ from werkzeug.wrappers import Response
 
 from app.web import current
 from app.web.access import JSON, caller
+from app.web.api.error_registry import ErrorAnswer
 from app.web.api.openapi import Answer, Group, Operation
 from app.web.api.openapi_document import document
 from app.web.api.reference import sections, with_code
+from app.web.api.reference_schemas import shapes_of
 from app.web.rendering import page
 
 blueprint = Blueprint("documentation", __name__)
@@ -56,6 +58,7 @@ def reference() -> Response:
         "reference.html",
         document=built,
         sections=sections(built),
+        error_shapes=shapes_of(built, built["components"]["schemas"][ErrorAnswer.__name__]),
         with_code=with_code,
         registry=built["x-error-registry"],
     )

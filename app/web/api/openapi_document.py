@@ -28,7 +28,7 @@ _INTRODUCTION = (
     "A service proves who it is, says whose account it needs and what for, and gets a provider access token that "
     "works, or an answer that says why not and what to do.\n\n"
     "Every error of `/oauth2` and `/v1` has the same form; `error` decides what the caller does. "
-    "Answers are never to be stored by anything between (`Cache-Control: no-store`)."
+    "Nothing between may store an answer (`Cache-Control: no-store`), except where an operation says so."
 )
 _GROUPS: Mapping[Group, str] = {
     Group.TOKENS: "Provider access tokens for services, and Latchkey tokens to call this interface with.",
