@@ -67,7 +67,8 @@ def read_policies(text: str) -> Mapping[str, tuple[Terms, ...]]:
 def write_policies(policies: Mapping[str, Sequence[Terms]]) -> str:
     """Return the file that says ``policies``; reading it gives them again."""
     empty = [name for name, held in sorted(policies.items()) if not held]
-    lines = [f"services.{_key(name)} = []" for name in empty]
+    # Even a file that names nobody says that it is about services.
+    lines = [f"services.{_key(name)} = []" for name in empty] or ([] if policies else ["[services]"])
     for name, held in sorted(policies.items()):
         for terms in held:
             lines += ["", f"[[services.{_key(name)}]]", *terms_lines(terms)]

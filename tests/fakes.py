@@ -34,6 +34,7 @@ from app.services.authorization import Connected, SignedIn
 from app.services.connect_links import MadeLink
 from app.services.connections import ConnectionView
 from app.services.disconnect import Receipt
+from app.services.explanation import Explanation
 from app.services.subjects import CONNECTION_TYPE, JWT_TYPE, PERSON_TYPE
 from app.services.token_exchange import Exchanged, ExchangeRefused, ExchangeRequest
 
@@ -369,6 +370,15 @@ class FakeTokenExchange(Answering):
 
 
 @dataclass
+class FakeExplain(Answering):
+    explanation: Explanation = field(default_factory=lambda: Explanation((), None))
+
+    def explain(self, service: Service, request: ExchangeRequest) -> Explanation:
+        self.note("explain", service, request)
+        return self.explanation
+
+
+@dataclass
 class FakeNotifications(Answering):
     genuine: bool = True
     pending: bool = False
@@ -439,6 +449,7 @@ class FakeServices:
     clients: FakeClients = field(default_factory=FakeClients)
     callers: FakeCallers = field(default_factory=FakeCallers)
     token_exchange: FakeTokenExchange = field(default_factory=FakeTokenExchange)
+    explain: FakeExplain = field(default_factory=FakeExplain)
     rates: TokenBuckets = field(default_factory=lambda: TokenBuckets(1000.0, 1000.0, time.monotonic))
     notifications: FakeNotifications = field(default_factory=FakeNotifications)
     health: FakeHealth = field(default_factory=FakeHealth)

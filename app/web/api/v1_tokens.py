@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, NotRequired
 from uuid import UUID
 
 from flask import Blueprint
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from typing_extensions import TypedDict
 from werkzeug.wrappers import Response
 
@@ -29,9 +28,7 @@ from app.web.api.token_request import (
     LONGEST_SUBJECT_TOKEN,
     MOST_SCOPES,
     invalid,
-    matching,
     provider_key,
-    scopes,
     short_text,
     subject_of,
     targeted,
@@ -41,7 +38,8 @@ from app.web.rendering import json_answer
 
 blueprint = Blueprint("v1_tokens", __name__, url_prefix="/v1/tokens")
 
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+ScopeName = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,512}$")]
+"""One scope (RFC 6749 appendix A.4)."""
 
 
 class TokenRequest(RequestBody):
@@ -59,15 +57,15 @@ class TokenRequest(RequestBody):
     """In place of `provider`: an address of the provider's API, one of its scopes, or the issuer."""
     features: Annotated[tuple[Feature, ...], Field(max_length=len(Feature))] = ()
     """What the token must be good for, in words of this product."""
-    scopes: Annotated[tuple[ShortText, ...], Field(max_length=MOST_SCOPES)] = ()
+    scopes: Annotated[tuple[ScopeName, ...], Field(max_length=MOST_SCOPES)] = ()
     """What the token must be good for, in the provider's words."""
-    purpose: ShortText | None = None
+    purpose: Annotated[str, StringConstraints(pattern=rf"^{PURPOSE.pattern}$")] | None = None
     """What the service wants the token for; policy may ask for it, and it is written down."""
     account: ShortText | None = None
     """Which of the person's accounts there: the provider's id of it, or its e-mail address."""
     min_validity: Annotated[int, Field(ge=0, le=LONGEST_MIN_VALIDITY_S)] | None = None
     """Seconds the token must still live. When left out: 60 if that can be had."""
-    rejected_token_sha256: ShortText | None = None
+    rejected_token_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
     """SHA-256 of a token the provider has just refused, in hexadecimal: the answer will be another one."""
 
 
@@ -177,13 +175,13 @@ def _request(body: TokenRequest) -> ExchangeRequest:
         audience=provider_key(body.provider),
         resource=short_text("resource", body.resource),
         features=tuple(dict.fromkeys(body.features)),
-        scopes=scopes(" ".join(body.scopes) or None),
-        purpose=matching("purpose", body.purpose, PURPOSE),
+        scopes=tuple(dict.fromkeys(body.scopes)),
+        purpose=body.purpose,
         account=short_text("account", body.account),
         # Last: a signed statement is used up by looking at it.
         subject=_subject(body),
     )
-    rejected = matching("rejected_token_sha256", body.rejected_token_sha256, _SHA256)
+    rejected = body.rejected_token_sha256
     return ExchangeRequest(targeted(ask), body.min_validity, None if rejected is None else rejected.lower())
 
 

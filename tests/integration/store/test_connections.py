@@ -1,5 +1,6 @@
 """Connections: one per person and account, their states, their end."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from app.domain.connections import Identity, Reason, Status
 from app.domain.errors import StoreConflict
 from app.domain.features import Feature
+from app.domain.policies import Policy, Question, Terms, known_to
 from app.store.schema import metadata
 from tests.integration.store.rows import FEATURES, HOLD, NOW, Session, generation, identity, single
 
@@ -234,10 +236,13 @@ def test_a_service_sees_what_its_policies_reach(store, rows):
     bound, free, stranger = uuid4(), uuid4(), uuid4()
     with store.transaction() as tx:
         for service, name in ((bound, "bound"), (free, "free"), (stranger, "stranger")):
-            tx.services.add(service, name, name.encode(), LATER, NOW)
-        tx.services.allow(uuid4(), bound, "google", (Feature.CALENDAR_READ,), NOW)
-        tx.services.allow(uuid4(), bound, "google", (Feature.MAIL_SEND,), NOW)
-        tx.services.allow(uuid4(), free, None, (Feature.CALENDAR_READ,), NOW)
+            tx.services.add(service, name, NOW)
+        for service, provider, feature in (
+            (bound, "google", Feature.CALENDAR_READ),
+            (bound, "google", Feature.MAIL_SEND),
+            (free, None, Feature.CALENDAR_READ),
+        ):
+            tx.policies.add(Policy(uuid4(), service, Terms(provider, frozenset({feature}))), NOW)
 
     with store.reading() as tx:
         assert {c.id for c in tx.connections.visible_to(bound, None, NOW)} == {google.id}
@@ -245,6 +250,50 @@ def test_a_service_sees_what_its_policies_reach(store, rows):
         assert {c.id for c in tx.connections.visible_to(free, None, NOW)} == {google.id, acme.id}
         assert {c.id for c in tx.connections.visible_to(free, "acme", NOW)} == {acme.id}
         assert tx.connections.visible_to(stranger, None, NOW) == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"provider": "google"},
+        {"provider": "acme"},
+        {"people": "mine"},
+        {"people": frozenset({f"person:{uuid4()}"})},
+        {"people": frozenset({"tenant:example.com"})},
+        {"people": frozenset({"tenant:example.org"})},
+        {"people": frozenset()},
+        {"valid_until": NOW},
+        {"valid_until": LATER},
+        {"purposes": frozenset({"other"})},
+    ],
+)
+def test_the_list_and_the_hand_out_know_of_the_same_connections(store, rows, change):
+    plain, inside = rows.connection("a"), rows.connection("b")
+    with store.transaction() as tx:
+        tx.connections.revive(inside.id, replace(identity("b"), tenant="Example.COM"), FEATURES, None, NOW)
+        inside = tx.connections.get(inside.id)
+    service = uuid4()
+    if change.get("people") == "mine":
+        change = {"people": frozenset({f"person:{plain.person_id}"})}
+    policy = Policy(uuid4(), service, replace(Terms(None, frozenset({Feature.CALENDAR_READ})), **change))
+    with store.transaction() as tx:
+        tx.services.add(service, "scheduler", NOW)
+        tx.policies.add(policy, NOW)
+
+    with store.reading() as tx:
+        listed = {c.id for c in tx.connections.visible_to(service, None, NOW)}
+        stored = tx.policies.standing(service).policies
+
+    known = {
+        c.id
+        for c in (plain, inside)
+        if known_to(
+            stored, Question(c.provider, c.kind, c.person_id, c.tenant, (), (), (), None, is_present=True, at=NOW)
+        )
+    }
+    assert stored == (policy,)
+    assert listed == known
 
 
 @pytest.mark.parametrize(
