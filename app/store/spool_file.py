@@ -31,7 +31,7 @@ Take = Callable[[Sequence[str]], object]
 class SpoolFile:
     """An open file and how far it has been read. ``writers`` holds an item for each write under way."""
 
-    __slots__ = ("_fd", "drained", "path", "pid", "writers")
+    __slots__ = ("_fd", "_is_spoiled", "drained", "path", "pid", "writers")
 
     def __init__(self, path: Path, fd: int) -> None:
         """Keep the open descriptor ``fd`` of ``path``, with its lock held."""
@@ -39,6 +39,7 @@ class SpoolFile:
         self._fd = fd
         self.pid = os.getpid()
         self.drained = 0
+        self._is_spoiled = False
         # Appending and popping are atomic, which a counter is not.
         self.writers: deque[None] = deque()
 
@@ -83,6 +84,7 @@ class SpoolFile:
         except OSError as error:
             raise StoreUnavailable(_name(error)) from error
         if not is_whole:
+            self._is_spoiled = True
             raise StoreUnavailable("ENOSPC")
 
     def size(self) -> int:
@@ -96,15 +98,17 @@ class SpoolFile:
     def drain(self, take: Take, *, is_strange: bool = False) -> None:
         """Give ``take`` what has not been read, in batches; a line without its end stays.
 
-        ``is_strange``: somebody else's file, maybe from before the machine went down, is looked at more closely.
+        ``is_strange``: somebody else's file, maybe from before the machine went down, is looked at more closely; so
+        is one that a full disk has cut a line in.
         """
         with typed_disk_faults():
+            is_sure = not (is_strange or self._is_spoiled)
             while chunk := os.pread(self._fd, CHUNK_BYTES, self.drained):
                 whole, end, _ = chunk.rpartition(b"\n")
                 if not end:
                     return
                 lines = [line for line in whole.decode("ascii", "replace").split("\n") if line]
-                sound = [line for line in lines if is_whole(line) and (not is_strange or has_readable_detail(line))]
+                sound = [line for line in lines if is_whole(line) and (is_sure or has_readable_detail(line))]
                 if sound:
                     take(sound)
                 self._tell_dropped(len(lines) - len(sound))

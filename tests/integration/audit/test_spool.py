@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -275,7 +276,8 @@ outcomes = []
 for round in range(12):
     if round == 8:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    entry = an_entry()
+    # Wherever it is cut, it ends as a whole one does.
+    entry = an_entry(detail={"purpose": "}" * 200})
     try:
         spool.append(entry)
         print(entry.id)
@@ -283,18 +285,27 @@ for round in range(12):
         print(error, file=sys.stderr)
         outcomes.append(error)
 assert len(outcomes) >= 2, outcomes
+drained = []
+if sys.argv[2] == "drain":
+    spool.drain(drained.extend)
+print("--", *drained, sep="\\n")
 """
 
 
+@pytest.mark.parametrize("who", ["drain", "adopt"])
 def test_a_full_disk_refuses_entries_and_spoils_none_before_or_after(
-    spools: Spools, taken: Taken, directory: Path
+    spools: Spools, taken: Taken, directory: Path, who: str
 ) -> None:
-    accepted = [UUID(line) for line in run(FULL_DISK, str(directory)).split()]
+    accepted, _, drained = run(FULL_DISK, str(directory), who).partition("--\n")
 
-    spools().adopt(taken)
+    if who == "adopt":
+        spools().adopt(taken)
+    else:
+        taken.extend(drained.splitlines())
 
-    assert taken.ids() == accepted
-    assert len(accepted) >= 6
+    assert taken.ids() == [UUID(line) for line in accepted.split()]
+    assert len(taken) >= 6
+    assert all(json.loads(line.rpartition("\t")[2]) for line in taken)
 
 
 FORK = """

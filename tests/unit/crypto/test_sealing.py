@@ -218,3 +218,13 @@ def test_a_data_key_shows_whose_it_is_and_cannot_be_pickled():
     assert repr(KEY) == f"<data key of {CONNECTION}>"
     with pytest.raises(TypeError):
         pickle.dumps(KEY)
+
+
+def test_codes_of_the_audit_chain_differ_by_key_and_text_and_can_be_made_again_after_rotation():
+    key_id = SEALER.chain_key_id()
+    code = SEALER.chain_mac(key_id, b"entry")
+
+    assert code == SEALER.chain_mac(key_id, b"entry") == ROTATED.chain_mac(key_id, b"entry")
+    assert len({code, SEALER.chain_mac(key_id, b"other"), SEALER.keyed_hash("audit chain", "entry")}) == 3
+    with pytest.raises(CipherError, match="unknown_key_id"):
+        SEALER.chain_mac(b"none", b"entry")
