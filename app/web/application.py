@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask, request
 from jinja2 import StrictUndefined
 from werkzeug.routing import Rule
@@ -36,10 +39,18 @@ _BLUEPRINTS = (
 )
 
 
+class _Synchronous(Flask):
+    """A Flask whose views and hooks are all plain functions: asking each of them on every request is saved."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``func`` as it is."""
+        return func
+
+
 def create_app(services: Services, settings: WebSettings) -> Flask:
     """Return the web edge over ``services``; raises ``ConfigurationError`` when the framework is set up unsafely."""
     # Static files have a route of our own, so that every route declares who may call it.
-    app = Flask("app.web", static_folder=None)
+    app = _Synchronous("app.web", static_folder=None)
     app.config.update(
         TRUSTED_HOSTS=[settings.host],
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
