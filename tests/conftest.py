@@ -85,7 +85,7 @@ def pytest_configure_node(node) -> None:
         node.workerinput["servers"] = node.config.stash[_RUN].addresses()
 
 
-SHARING_A_PRODUCT = ("tests/e2e/", "tests/contract/test_client_")
+SHARING_A_PRODUCT = ("tests/e2e/", "tests/contract/test_client_package_")
 
 
 class TogetherInOneProcess(LoadScopeScheduling):

@@ -18,7 +18,7 @@ _START_WITHIN_S = 300
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.parent == HERE and item.path.name.startswith("test_client_"):
+        if item.path.parent == HERE and item.path.name.startswith("test_client_package_"):
             item.add_marker(pytest.mark.timeout(_START_WITHIN_S))
 
 

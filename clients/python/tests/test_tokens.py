@@ -120,6 +120,14 @@ def test_a_rejection_holds_for_every_question_with_that_answer(latchkey, ask):
     assert "rejected_token_sha256" in latchkey.exchanges()[-1].form
 
 
+def test_a_rejected_token_that_comes_for_another_question_is_sent_back(latchkey, ask):
+    latchkey.exchange_replies.extend([Reply(200, exchanged("token-same")), Reply(200, exchanged("token-same"))])
+    ask.rejected(ask.token(purpose="one"))
+
+    assert ask.token(purpose="other").value != "token-same"
+    assert ["rejected_token_sha256" in asked.form for asked in latchkey.exchanges()] == [False, False, True]
+
+
 def test_a_late_rejection_does_not_harm_the_token_that_came_since(latchkey, ask):
     first = ask.token()
     ask.rejected(first)

@@ -11,7 +11,7 @@ import httpx
 
 from latchkey_client.cache import TokenCache
 from latchkey_client.client import DEFAULT_TIMEOUT_S
-from latchkey_client.conversations import ask_why, exchange, get_service_token
+from latchkey_client.conversations import ask_why, get_service_token, get_token
 from latchkey_client.credentials import ServiceCredential
 from latchkey_client.deadlines import Deadline
 from latchkey_client.errors import TemporarilyUnavailable
@@ -80,9 +80,9 @@ class AsyncLatchkeyClient:
         if cached is not None:
             return cached
         deadline = Deadline.after(self._timeout_s if timeout_s is None else timeout_s)
-        rejected = self._cache.rejected_sha256(request)
-        key = (request, min_validity, rejected)
-        shared = self._exchanges.share(key, lambda: self._fetch(request, min_validity, rejected, deadline))
+        # A caller who knows of a rejection must not be given what others asked for without knowing.
+        key = (request, min_validity, self._cache.rejected_sha256(request))
+        shared = self._exchanges.share(key, lambda: self._fetch(request, min_validity, deadline))
         return await _within(deadline, shared)
 
     async def explain(  # noqa: PLR0913 - as `token`
@@ -117,14 +117,12 @@ class AsyncLatchkeyClient:
     ) -> None:
         await self.aclose()
 
-    async def _fetch(
-        self, request: TokenRequest, min_validity: int | None, rejected: str | None, deadline: Deadline
-    ) -> Token:
-        token = self._cache.get(request, min_validity or 0)
-        if token is None:
-            token = await self._hold(exchange(request, min_validity, rejected, deadline), deadline)
-            self._cache.put(token)
-        return token
+    async def _fetch(self, request: TokenRequest, min_validity: int | None, deadline: Deadline) -> Token:
+        # Another task may have landed between this one's look into the cache and its take-off.
+        cached = self._cache.get(request, min_validity or 0)
+        if cached is not None:
+            return cached
+        return await self._hold(get_token(request, min_validity, self._cache, deadline), deadline)
 
     async def _hold(self, conversation: Conversation[T], deadline: Deadline) -> T:
         """Carry a conversation to its end."""

@@ -39,6 +39,7 @@ class TokenCache:
     ) -> None:
         """Keep at most `most` requests; `now` is aware, `spread` in [0, 1)."""
         self._slots: OrderedDict[TokenRequest, _Slot] = OrderedDict()
+        self._rejected: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
         self._most, self._now, self._spread = most, now, spread
 
@@ -59,13 +60,15 @@ class TokenCache:
         A rejected token is not taken back: its answer was on the way when the provider's rejection became known.
         """
         with self._lock:
-            slot = self._slots.get(token.request)
-            if slot is None or slot.rejected_sha256 != token.sha256():
+            if token.sha256() not in self._rejected:
                 self._keep(token.request, _Slot(token, self._usable_until(token)))
 
     def reject(self, token: Token) -> None:
         """Never return this token again, whatever it was asked for with, and remember to say so to Latchkey."""
         with self._lock:
+            self._rejected[token.sha256()] = None
+            if len(self._rejected) > self._most:
+                self._rejected.popitem(last=False)
             self._keep_rejected(token.request, token)
             for request, slot in self._slots.items():
                 if slot.token is not None and slot.token.value == token.value:
@@ -76,6 +79,10 @@ class TokenCache:
         with self._lock:
             slot = self._slots.get(request)
             return slot.rejected_sha256 if slot else None
+
+    def is_rejected(self, token: Token) -> bool:
+        """Tell whether a provider rejected this token."""
+        return token.sha256() in self._rejected
 
     def _keep_rejected(self, request: TokenRequest, token: Token) -> None:
         slot = self._slots.get(request)

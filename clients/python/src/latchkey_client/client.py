@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 import httpx
 
 from latchkey_client.cache import TokenCache
-from latchkey_client.conversations import ask_why, exchange, get_service_token
+from latchkey_client.conversations import ask_why, get_service_token, get_token
 from latchkey_client.credentials import ServiceCredential
 from latchkey_client.deadlines import Deadline
 from latchkey_client.explanations import Explanation
@@ -82,9 +82,9 @@ class LatchkeyClient:
         if cached is not None:
             return cached
         deadline = Deadline.after(self._timeout_s if timeout_s is None else timeout_s)
-        rejected = self._cache.rejected_sha256(request)
-        key = (request, min_validity, rejected)
-        return self._exchanges.share(key, lambda: self._fetch(request, min_validity, rejected, deadline), deadline)
+        # A caller who knows of a rejection must not be given what others asked for without knowing.
+        key = (request, min_validity, self._cache.rejected_sha256(request))
+        return self._exchanges.share(key, lambda: self._fetch(request, min_validity, deadline), deadline)
 
     def explain(  # noqa: PLR0913 - as `token`
         self,
@@ -118,15 +118,12 @@ class LatchkeyClient:
     ) -> None:
         self.close()
 
-    def _fetch(
-        self, request: TokenRequest, min_validity: int | None, rejected: str | None, deadline: Deadline
-    ) -> Token:
+    def _fetch(self, request: TokenRequest, min_validity: int | None, deadline: Deadline) -> Token:
         # Another thread may have landed between this one's look into the cache and its take-off.
-        token = self._cache.get(request, min_validity or 0)
-        if token is None:
-            token = self._hold(exchange(request, min_validity, rejected, deadline), deadline)
-            self._cache.put(token)
-        return token
+        cached = self._cache.get(request, min_validity or 0)
+        if cached is not None:
+            return cached
+        return self._hold(get_token(request, min_validity, self._cache, deadline), deadline)
 
     def _hold(self, conversation: Conversation[T], deadline: Deadline) -> T:
         """Carry a conversation to its end."""

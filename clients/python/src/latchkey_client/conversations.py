@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from latchkey_client.answers import ServiceToken, error_of, service_token_of, token_of
+from latchkey_client.cache import TokenCache
 from latchkey_client.credentials import ServiceCredential
 from latchkey_client.deadlines import Deadline
 from latchkey_client.explanations import Explanation, explanation_of
@@ -39,13 +40,25 @@ def get_service_token(credential: ServiceCredential, issuer: str, deadline: Dead
     return service_token_of((yield from _persist(call, deadline)))
 
 
-def exchange(
+def get_token(
+    request: TokenRequest, min_validity_s: int | None, cache: TokenCache, deadline: Deadline
+) -> Conversation[Token]:
+    """Exchange the service token for a provider token that no provider has rejected, and remember it.
+
+    `min_validity_s` null leaves that to Latchkey.
+    """
+    rejected = cache.rejected_sha256(request)
+    token = yield from _exchange(request, min_validity_s, rejected, deadline)
+    if cache.is_rejected(token):
+        # It was rejected when it had come for another request.
+        token = yield from _exchange(request, min_validity_s, token.sha256(), deadline)
+    cache.put(token)
+    return token
+
+
+def _exchange(
     request: TokenRequest, min_validity_s: int | None, rejected_sha256: str | None, deadline: Deadline
 ) -> Conversation[Token]:
-    """Exchange the service token for a provider token.
-
-    `min_validity_s` null leaves that to Latchkey; `rejected_sha256` is null unless a provider rejected a token.
-    """
     wanted = {
         "grant_type": _TOKEN_EXCHANGE,
         "subject_token": request.user.subject_token,
