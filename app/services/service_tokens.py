@@ -45,7 +45,7 @@ class ServiceTokens:
         self.issuer = issuer
         self.clock = clock
         self._verified: dict[bytes, _Verified] = {}
-        self._services: BriefCache[UUID, Service] = BriefCache()
+        self._good: BriefCache[bytes, tuple[_Verified, Service]] = BriefCache()
 
     def issue(self, service: Service) -> tuple[Secret, int]:
         """Return a token for ``/v1`` and the token endpoint, and its life in seconds."""
@@ -64,18 +64,22 @@ class ServiceTokens:
     def check(self, token: str) -> Service:
         """Return the service a token was issued to; raises ``InvalidClient`` and ``ClientFrozen``."""
         hashed = token_hash(token)
+        known, service = self._good.get(hashed, lambda: self._judge(hashed, token))
+        if known.expires_at_s <= self.clock().timestamp() or self.keys.public_key(known.kid) is None:
+            raise InvalidClient("token")
+        return service
+
+    def _judge(self, hashed: bytes, token: str) -> tuple[_Verified, Service]:
         known = self._verified.get(hashed)
         if known is None:
             known = self._verify(token)
             if len(self._verified) >= MOST_VERIFIED:
                 self._verified.clear()
             self._verified[hashed] = known
-        if known.expires_at_s <= self.clock().timestamp() or self.keys.public_key(known.kid) is None:
-            raise InvalidClient("token")
-        service = self._services.get(known.service_id, lambda: self._read(known.service_id))
+        service = self._read(known.service_id)
         if not service.is_enabled:
             raise ClientFrozen
-        return service
+        return known, service
 
     def _verify(self, token: str) -> _Verified:
         try:

@@ -35,11 +35,11 @@ class SigningKeys:
         self.signer = signer
         self.sealer = sealer
         self.clock = clock
-        self._known: BriefCache[str, tuple[SigningKeyRow, ...]] = BriefCache()
+        self._known: BriefCache[str, Mapping[str, SigningKeyRow]] = BriefCache()
 
     def sign(self, token_type: str, claims: Mapping[str, object]) -> Secret:
         """Return a token of ``token_type`` with ``claims``, signed with the active key."""
-        active = next(row for row in self._keys() if row.state is SigningKeyState.ACTIVE)
+        active = _of(tuple(self._keys().values()), SigningKeyState.ACTIVE)
         if active.sealed_private_key is None:
             raise RuntimeError("the active signing key has no private half")
         private_key = self.sealer.open_record(active.id, _PURPOSE, active.sealed_private_key)
@@ -47,11 +47,12 @@ class SigningKeys:
 
     def published(self) -> tuple[JWK, ...]:
         """Return every key our tokens may be signed with, the next one included (RFC 7517); never empty."""
-        return tuple(row.public_jwk for row in self._keys())
+        return tuple(row.public_jwk for row in self._keys().values())
 
     def public_key(self, kid: str) -> JWK | None:
         """Return one published key; null for one that is not, or is not any more."""
-        return next((row.public_jwk for row in self._keys() if str(row.id) == kid), None)
+        row = self._keys().get(kid)
+        return None if row is None else row.public_jwk
 
     def rotate(self) -> str:
         """Let the next key sign from now on and return its ``kid``.
@@ -82,8 +83,8 @@ class SigningKeys:
                 self._rotate(tx, rows, now)
                 tx.audit.event("signing_key_rotated", now, detail={"by": "age"})
 
-    def _keys(self) -> tuple[SigningKeyRow, ...]:
-        return self._known.get("all", self._read)
+    def _keys(self) -> Mapping[str, SigningKeyRow]:
+        return self._known.get("all", lambda: {str(row.id): row for row in self._read()})
 
     def _read(self) -> tuple[SigningKeyRow, ...]:
         with self.store.reading() as tx:
