@@ -75,7 +75,8 @@ def addresses(product, ada):
     """Addresses of all pages: connections in every state, forms, an error."""
     ones = [f"/connections/{connection_id}" for connection_id in ada.connection_ids()]
     broken = ones[0]
-    paths = ["/connections", "/connect", *ones, f"{broken}/repair", f"{broken}/disconnect", "/agenda", "/docs", "/nowhere"]
+    paths = ["/connections", "/connect", *ones, f"{broken}/repair", f"{broken}/disconnect", "/agenda"]
+    paths += ["/docs", "/nowhere"]
     return [f"{product.public_url}{path}" for path in paths]
 
 
