@@ -127,7 +127,7 @@ def granted_at(connection: Connection) -> datetime:
 
 def timestamp(at: datetime) -> str:
     """Return RFC 3339 text in UTC, whole seconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def _times(connection: Connection) -> dict[str, object]:
