@@ -279,10 +279,6 @@ class FakeClients(Answering):
             raise InvalidClient("secret")
         return SERVICE
 
-    def connection(self, service: Service, connection_id: UUID) -> Connection | None:
-        self.note("connection", service, connection_id)
-        return next((c for c in self.visible if c.id == connection_id), None)
-
     def connections(self, service: Service, provider: str | None) -> tuple[Connection, ...]:
         self.note("connections", service, provider)
         return tuple(c for c in self.visible if provider in (None, c.provider))

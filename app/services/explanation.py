@@ -20,8 +20,7 @@ from app.services.hourly_quota import HourlyQuota
 from app.services.resolution import CHECKS, Resolved, Resolver
 from app.services.token_exchange import DEFAULT_MIN_VALIDITY_S, ExchangeRequest
 
-SEVERAL_S = 3600.0
-"""What is told to wait when an hourly limit is spent; the exchange itself says how long exactly."""
+_HOUR_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,5 +101,5 @@ class Explain:
             return RateLimited("requests", retry_after_s=wait_s)
         limits = found.verdict.limits if isinstance(found.verdict, Allowed) else ()
         if any(self.quota.is_spent(policy_id, limit) for policy_id, limit in limits):
-            return RateLimited("policy", retry_after_s=SEVERAL_S)
+            return RateLimited("policy", retry_after_s=_HOUR_S - self.clock().timestamp() % _HOUR_S)
         return None

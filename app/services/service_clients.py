@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from app.domain.connections import Connection
 from app.domain.errors import ClientFrozen, InvalidClient
 from app.domain.people import Service
@@ -41,14 +39,6 @@ class ServiceClients:
         """Return the connections policy lets the service know of."""
         with self.store.reading() as tx:
             return tx.connections.visible_to(service.id, provider, self.clock())
-
-    def connection(self, service: Service, connection_id: UUID) -> Connection | None:
-        """Return one connection if policy lets the service know of it; null otherwise."""
-        with self.store.reading() as tx:
-            found = tx.connections.get(connection_id)
-            if found is None or not tx.policies.allowed_features(service.id, found.provider, self.clock()):
-                return None
-        return found
 
     def _by_secret(self, name: str, hashed: bytes) -> Service:
         with self.store.reading() as tx:
