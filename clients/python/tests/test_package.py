@@ -24,6 +24,17 @@ def test_the_package_alone_needs_httpx_alone():
     assert done.stdout.strip() == "[]"
 
 
+def test_every_module_stands_without_the_product(tmp_path):
+    modules = sorted(f"latchkey_client.{path.stem}" for path in (PACKAGE / "src" / "latchkey_client").glob("*.py"))
+
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {', '.join(modules)}, sys; print({{'app', 'workers'}} & sys.modules.keys())"],
+        cwd=tmp_path, env={"PYTHONPATH": str(PACKAGE / "src")}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stdout.strip() == "set()"
+
+
 def test_a_wheel_holds_every_module_its_types_and_the_licence(tmp_path):
     pytest.importorskip("setuptools", reason="the build backend is not in this environment")
     # A copy: building leaves traces beside the sources.
