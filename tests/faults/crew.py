@@ -52,6 +52,8 @@ class Job:
     until: float = 0.0
     """`get`: ask again and again until this time."""
     min_validity_s: float = 60.0
+    settled_s: float = 0.0
+    """How long after a start of the database nobody is taken for dead; the database of most tests is a young one."""
     is_guarded: bool = True
     """False plants the fault that whoever wants the lease gets it."""
     work_kinds: tuple[str, ...] = ("refresh",)
@@ -120,11 +122,10 @@ def say(line: dict[str, Any]) -> None:
 
 def _do(job: Job) -> None:
     limits = WORKER_LIMITS if job.kind == "work" else FEW_CONNECTIONS
-    services = build_services(load_config(), limits, most_waiting=64)
+    services = build_services(load_config(), limits, most_waiting=max(64, job.threads * 2))
     if not job.is_guarded:
         services = _unguarded(services)
-    # The test's database has just been started: nobody here was cut off by that.
-    watch = replace(services.watch, settled_s=0.0)
+    watch = replace(services.watch, settled_s=job.settled_s)
     watch.round()
     watch.start()
     stall = Stall()

@@ -121,7 +121,7 @@ class Installation:
         """Let the time between a first refusal and the one that counts be over."""
         self.rows(
             "UPDATE connections SET suspected_since = suspected_since - interval '1 hour', next_attempt_at = NULL,"
-            " refresh_claimed_until = NULL WHERE id = %s",
+            " refresh_claimed_until = NULL, refresh_due_at = least(refresh_due_at, now()) WHERE id = %s",
             connection_id,
         )
 
