@@ -39,8 +39,8 @@ class Credentials:
 class ClientAuthentication(Protocol):
     """One way of client authentication."""
 
-    def credentials(self, endpoint: str) -> Credentials:
-        """Return what to add to a request to ``endpoint``."""
+    def credentials(self) -> Credentials:
+        """Return what to add to a request to the token or revocation endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class SecretInBody:
     client_id: str
     client_secret: Secret
 
-    def credentials(self, endpoint: str) -> Credentials:  # noqa: ARG002 - a secret is the same for every endpoint
+    def credentials(self) -> Credentials:
         """Return identifier and secret as form members."""
         return Credentials({"client_id": self.client_id, "client_secret": self.client_secret.reveal()}, {})
 
@@ -62,7 +62,7 @@ class SecretInHeader:
     client_id: str
     client_secret: Secret
 
-    def credentials(self, endpoint: str) -> Credentials:  # noqa: ARG002 - as above
+    def credentials(self) -> Credentials:
         """Return the Basic header, both parts form-encoded first as RFC 6749 section 2.3.1 asks."""
         pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret.reveal())}"
         return Credentials({}, {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()})
@@ -73,17 +73,20 @@ class SignedAssertion:
     """``private_key_jwt`` with PS256; the certificate, when there is one, is named by its SHA-256 thumbprint."""
 
     client_id: str
+    audience: str
+    """The issuer as configured, never an address out of its metadata: an issuer that names somebody else's token
+    endpoint there would get an assertion that is good at that server (audience injection)."""
     private_key: RSAPrivateKey
     certificate: x509.Certificate | None
     clock: Clock
 
-    def credentials(self, endpoint: str) -> Credentials:
-        """Return a fresh assertion for ``endpoint``; each has its own ``jti`` and lives five minutes."""
+    def credentials(self) -> Credentials:
+        """Return a fresh assertion; each has its own ``jti`` and lives five minutes."""
         now = self.clock()
         claims = {
             "iss": self.client_id,
             "sub": self.client_id,
-            "aud": endpoint,
+            "aud": self.audience,
             "jti": secrets.token_urlsafe(24),
             "iat": now,
             "nbf": now,

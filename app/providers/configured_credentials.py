@@ -101,14 +101,16 @@ def authentications(settings: ProviderSettings, clock: Clock) -> Callable[[], Se
 
 
 def _assertions(settings: ProviderSettings, clock: Clock) -> Callable[[], Sequence[ClientAuthentication]]:
-    keys, certificates = key_files(settings), _certificate_files(settings)
+    keys, certificates, issuer = key_files(settings), _certificate_files(settings), settings.issuer
     if not keys:
         raise Fault("private_key_file is missing")
+    if issuer is None:
+        raise Fault("issuer is missing")
 
     def read() -> Sequence[ClientAuthentication]:
         pairs = zip_longest(keys, certificates)
         return [
-            SignedAssertion(settings.client_id, _private_key(key), _certificate(path) if path else None, clock)
+            SignedAssertion(settings.client_id, issuer, _private_key(key), _certificate(path) if path else None, clock)
             for key, path in pairs
         ]
 

@@ -5,6 +5,7 @@ All faults of all providers are reported at once, so that one start shows everyt
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -68,7 +69,7 @@ def build_providers(
     ``public_url`` must be an http(s) address: redirect URIs and push addresses are made from it.
     """
     parts = _Parts(http, IDTokenValidator(KeySets(http, clock), clock), clock)
-    faults = _address_faults("public address", public_url)
+    faults = _address_faults("public address", public_url) + _shared_key_faults(settings)
     built: list[Provider] = []
     seen: set[str] = set()
     for one in settings:
@@ -120,6 +121,19 @@ def _oidc(settings: ProviderSettings, parts: _Parts) -> Provider:
     metadata = MetadataSource(parts.http, settings.issuer, parts.clock, hosts)
     credentials = credential_list(settings, authentications(settings, parts.clock))
     return OIDCProvider(settings, credentials, parts.http, parts.validator, metadata)
+
+
+def _shared_key_faults(settings: Sequence[ProviderSettings]) -> list[str]:
+    """Return a fault for every key that signs for two issuers: each could use at the other what it was sent."""
+    owners: dict[bytes, str | None] = {}
+    faults = []
+    for one in settings:
+        for path in key_files(one) if one.kind == "oidc" else ():
+            # An unreadable file is a fault of its own, named where the provider is built.
+            text = path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else b""
+            if text and owners.setdefault(text, one.issuer) != one.issuer:
+                faults.append(f"provider {one.key}: {path} signs for another issuer already; use a key of its own")
+    return faults
 
 
 def _address_faults(what: str, url: str) -> list[str]:

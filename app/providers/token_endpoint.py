@@ -74,7 +74,7 @@ class TokenEndpoint:
         return self._credentials.attempt(lambda authentication: self._ask_as(authentication, grant))
 
     def _ask_as(self, authentication: ClientAuthentication, grant: dict[str, str]) -> TokenAnswer:
-        proof = authentication.credentials(self._url)
+        proof = authentication.credentials()
         reply = self._http.request(
             "POST",
             self._url,

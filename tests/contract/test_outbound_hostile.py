@@ -454,7 +454,7 @@ def test_a_client_made_before_a_fork_opens_its_own_connections_after_it():
 def test_revoking_at_a_dead_provider_is_reported_and_not_raised():
     with hostile(reset) as server, client_of(server) as client:
         outcome = revoke_token(
-            client, f"{ORIGIN}/revoke", Secret("token"), SecretInBody("id", Secret("s")).credentials("")
+            client, f"{ORIGIN}/revoke", Secret("token"), SecretInBody("id", Secret("s")).credentials()
         )
 
     assert outcome.outcome == "failed"

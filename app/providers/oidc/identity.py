@@ -116,7 +116,7 @@ class OIDCProvider:
             return Revocation("failed", error.detail)
         if endpoint is None:
             return Revocation("unsupported")
-        return revoke_token(self._http, endpoint, token, self._credentials.in_use().credentials(endpoint))
+        return revoke_token(self._http, endpoint, token, self._credentials.in_use().credentials())
 
     def check_credentials(self) -> tuple[str, ...]:
         """Ask the provider once per credential, newest first."""
