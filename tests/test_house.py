@@ -45,7 +45,7 @@ PLANTS = {
     "store": ("app.store.planted", ("app.crypto", "app.providers", "app.services", "requests", "cryptography")),
     "crypto": ("app.crypto.planted", ("app.domain.connections", "app.store", "app.config", "sqlalchemy", "requests")),
     "crypto-bootstrap": ("app.services.planted", ("app.crypto",)),
-    "bootstrap": ("app.bootstrap", ("flask", "celery", "app.web", "app.sandbox", "app.dev", "workers")),
+    "bootstrap": ("app.bootstrap.planted", ("flask", "celery", "app.web", "app.sandbox", "app.dev", "workers")),
     "web": (
         "app.web.planted",
         ("app.providers", "app.store", "app.crypto", "sqlalchemy", "requests", "msal", "google", "celery", "redis"),
