@@ -84,7 +84,7 @@ class TokenExchange:
     """Per service and subject: a caller in a loop is stopped before it costs anything."""
     quota: HourlyQuota
     monotonic: Callable[[], float] = time.monotonic
-    _cleared: BriefCache[tuple[UUID, Ask], _Cleared] = field(default_factory=BriefCache)
+    _cleared: BriefCache[tuple[UUID, Ask], _Cleared] = field(default_factory=BriefCache, init=False)
 
     def exchange(self, service: Service, request: ExchangeRequest) -> Exchanged:
         """Return a token for the service, or say why not.
