@@ -49,14 +49,14 @@ class CallLimits:
 
 
 DEFAULT_LIMITS: Mapping[str, CallLimits] = {
-    "google": CallLimits(100, 100, 0.2, 10),
-    "microsoft": CallLimits(100, 100, 0.2, 10),
-    "oidc": CallLimits(60, 60, 0.2, 10),
+    "google": CallLimits(100, 100, 0.2, 30),
+    "microsoft": CallLimits(100, 100, 0.2, 30),
+    "oidc": CallLimits(60, 60, 0.2, 30),
 }
 """By kind of provider. Neither Google nor Microsoft publishes a limit for token calls. Ten thousand grants that expire
 in one minute are through in under two at 100 a second and in under three at 60; more nobody needs, and a company's own
-server gets less. One grant needs a call in half an hour; one in five seconds, after ten at will, leaves room for tokens
-of a minute, and keeps a caller in a loop far below what Entra answers with AADSTS50196."""
+server gets less. One grant needs a call in half an hour; one in five seconds, after thirty at will, leaves room for
+tokens of a minute and for whoever mends something by hand, and stops a caller in a loop."""
 
 
 class BreakerGate:
