@@ -12,18 +12,15 @@ from app.domain.connections import Connection, Reason, Status
 from app.domain.errors import (
     AccessTokenRejected,
     AdminApprovalRequired,
-    BreakerOpen,
     ConsentDenied,
     CursorExpired,
     LatchkeyError,
-    ProviderError,
     ProviderRejected,
     ProviderThrottled,
     ProviderUnavailable,
     ReconnectRequired,
 )
 from app.providers.key_sets import RETRY_GAP
-from app.services.brief_cache import KEPT_S
 from tests.faults.installation import Installation
 
 KINDS = ("google", "microsoft", "oidc")
@@ -59,7 +56,7 @@ def pass_time(place: Installation, connection_id: UUID) -> None:
 # --- the token endpoint, for a service
 
 
-@pytest.mark.parametrize(("name", "kind"), zip(TOKEN_FAULTS, itertools.cycle(KINDS), strict=False))
+@pytest.mark.parametrize(("name", "kind"), [*zip(TOKEN_FAULTS, itertools.cycle(KINDS), strict=False)])
 def test_token_endpoint_that_fails_ends_nothing_and_recovers(place: Installation, name: str, kind: str) -> None:
     members, expected = TOKEN_FAULTS[name]
     connection, tokens = place.connect(kind), place.services.access_tokens

@@ -1,4 +1,4 @@
-"""A provider in trouble with everybody: it is left in peace, nobody is disconnected, and all come back by themselves."""
+"""A provider in trouble with everybody: it is left in peace, nobody is disconnected, and all come back alone."""
 
 from __future__ import annotations
 
