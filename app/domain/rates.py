@@ -24,6 +24,10 @@ class TokenBuckets:
         self._monotonic = monotonic
         self._buckets: dict[Hashable, tuple[float, float]] = {}
 
+    def __len__(self) -> int:
+        """Return how many keys have taken anything."""
+        return len(self._buckets)
+
     def take(self, key: Hashable) -> float:
         """Take a token; returns 0.0, or the seconds until one will be there."""
         now = self._monotonic()

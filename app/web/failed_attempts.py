@@ -27,7 +27,8 @@ class FailedAttempts:
 
     def refuse_more(self, request: Request) -> None:
         """Raise ``RateLimited`` when the caller's address has failed too often just now."""
-        wait_s = self._buckets.wait_s(client_address(request))
+        # As a rule nobody has failed yet, and then nobody's address matters.
+        wait_s = self._buckets.wait_s(client_address(request)) if self._buckets else 0.0
         if wait_s:
             raise RateLimited("failed authentication", retry_after_s=wait_s)
 

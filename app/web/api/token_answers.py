@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Literal, NotRequired
 
-from flask import current_app
+from flask.wrappers import Response as FlaskResponse
 from typing_extensions import TypedDict
 from werkzeug.wrappers import Response
 
@@ -89,7 +89,7 @@ def exchanged_answer(exchanged: Exchanged) -> Response:
     if token.warning is not None:
         answer["warning"] = token.warning
     # The framework's own way sorts and indents and costs as much as the decision.
-    return current_app.response_class(_encode(answer), mimetype="application/json")
+    return FlaskResponse(_encode(answer), content_type="application/json")
 
 
 def refusal_answer(refused: ExchangeRefused) -> Response:
