@@ -5,18 +5,30 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
 import redis
 import requests
 
+from app.crypto.keyring import Keyring
+from app.crypto.sealing import build_sealer
+from app.services.audit_chain import AuditChain
+from app.store.postgres import PostgresStore
+from tests.faults.checkers import every_hand_out_is_in_the_log
+from tests.faults.history import HandOut, History, Release
 from tests.faults.installation import plain
 from tests.faults.premises import ACCOUNTS, VISIBLE_WITHIN_S, Premises, add_event, settle_in, statuses
 from tests.running_product import Person, Product, eventually
 
+ENOUGH = 30
+"""Tokens that left before anything is killed, so that something is under way."""
 ALL_WELL = [(provider, "active", None) for provider in sorted(ACCOUNTS)]
 
 
@@ -27,7 +39,9 @@ def test_the_product_outlives_its_broker_its_database_and_its_processes(premises
         the_broker_is_emptied_again_and_again(product, premises)
         the_broker_is_away(product, premises, connections)
         the_database_is_away(product, premises, person, connections)
-        a_web_process_is_killed(product, person)
+        with tokens_that_leave(product, connections) as left:
+            a_web_process_is_killed(product, person)
+        every_one_is_in_the_log(product, premises, left)
         assert statuses(premises) == ALL_WELL
         assert all(product.exchange(connection).ok for connection in connections.values())
         assert "Traceback" not in product.log()
@@ -79,6 +93,57 @@ def the_database_is_away(product: Product, premises: Premises, person: Person, c
     assert "/sign-out" in person.get("/connections").text, "the session was lost"
     eventually(lambda: product.exchange(connections["google"]).ok, within_s=30, what="a token")
     eventually(lambda: premises.shows("Without a database"), within_s=VISIBLE_WITHIN_S, what="the event")
+
+
+@contextmanager
+def tokens_that_leave(product: Product, connections: dict[str, str]) -> Iterator[list[tuple[str, str]]]:
+    """Ask for tokens without a pause while the block runs; yield connection and token of every one that came."""
+    left: list[tuple[str, str]] = []
+    over = threading.Event()
+
+    def ask(connection: str) -> None:
+        while not over.is_set():
+            with suppress(requests.RequestException):
+                answer = product.exchange(connection)
+                if answer.ok:
+                    left.append((connection, answer.json()["access_token"]))
+
+    askers = [threading.Thread(target=ask, args=(connection,)) for connection in connections.values()]
+    for asker in askers:
+        asker.start()
+    try:
+        eventually(lambda: len(left) >= ENOUGH, within_s=30, what="tokens", every_s=0.01)
+        yield left
+    finally:
+        over.set()
+        for asker in askers:
+            asker.join()
+
+
+def every_one_is_in_the_log(product: Product, premises: Premises, left: list[tuple[str, str]]) -> None:
+    """Assert that the log has every token that left, the killed process's too, and is whole."""
+    sealer = build_sealer(Keyring.load(product.directory / "data" / "keyring.json"))
+    hand_outs = tuple(
+        HandOut(UUID(connection), 0, 0, access="came", fingerprint=sealer.keyed_hash("hand_out", token).hex())
+        for connection, token in left
+    )
+
+    def objections() -> list[str]:
+        released = premises.rows(
+            "SELECT connection_id, detail->>'token_fingerprint' FROM audit_log WHERE kind = 'hand_out.released'"
+        )
+        store = PostgresStore(premises.postgres.url)
+        try:
+            is_whole = AuditChain(store, sealer).verify().fault is None
+        finally:
+            store.close()
+        releases = tuple(Release(*row) for row in released)
+        return list(every_hand_out_is_in_the_log(
+            History((), {}, {}, (), (), hand_outs=hand_outs, releases=releases, is_chain_whole=is_whole)
+        ))  # fmt: skip
+
+    # What the killed process had only on the disk is carried on by whoever finds it.
+    eventually(lambda: objections() == [], within_s=30, what="every release in the log")
 
 
 def a_web_process_is_killed(product: Product, person: Person) -> None:
