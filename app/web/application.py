@@ -14,6 +14,7 @@ from app.domain.errors import ConfigurationError
 from app.web import access_log, assets, csrf, current, texts
 from app.web.access import admit
 from app.web.api import connect_links, documentation, health, hooks, listing, metadata, tokens, v1_tokens
+from app.web.api.quick_lane import QuickLane
 from app.web.error_answers import register_error_handlers
 from app.web.failed_attempts import FailedAttempts
 from app.web.pages import agenda, connect_link, connections, consent, start
@@ -69,7 +70,9 @@ def create_app(services: Services, settings: WebSettings) -> Flask:
     app.after_request(add_security_headers)
     register_error_handlers(app)
     register_routes(app)
-    app.wsgi_app = ProbesByAnyName(app.wsgi_app, settings.host)  # type: ignore[method-assign]  # Flask's documented hook
+    lane = QuickLane(ProbesByAnyName(app.wsgi_app, settings.host), services, settings)
+    app.extensions[current.QUICK_LANE_KEY] = lane
+    app.wsgi_app = lane  # type: ignore[method-assign]  # Flask's documented hook
     faults = framework_faults(app)
     if faults:
         raise ConfigurationError(faults)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from flask import current_app, g, request
@@ -14,9 +14,13 @@ from app.web import cookies
 from app.web.failed_attempts import FailedAttempts
 from app.web.settings import WebSettings
 
+if TYPE_CHECKING:
+    from app.web.api.quick_lane import QuickLane
+
 SERVICES_KEY = "latchkey.services"
 SETTINGS_KEY = "latchkey.settings"
 FAILED_ATTEMPTS_KEY = "latchkey.failed_attempts"
+QUICK_LANE_KEY = "latchkey.quick_lane"
 
 
 def services() -> Services:
@@ -32,6 +36,11 @@ def settings() -> WebSettings:
 def failed_attempts() -> FailedAttempts:
     """Return who failed to authenticate lately."""
     return cast("FailedAttempts", current_app.extensions[FAILED_ATTEMPTS_KEY])
+
+
+def quick_lane() -> QuickLane:
+    """Return what stands in front of the framework."""
+    return cast("QuickLane", current_app.extensions[QUICK_LANE_KEY])
 
 
 def now() -> datetime:

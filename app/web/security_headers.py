@@ -55,6 +55,11 @@ def add_security_headers(response: Response) -> Response:
     return _over_tls_only(response)
 
 
+def headers_for_programs(*, is_https: bool) -> list[tuple[str, str]]:
+    """Return what goes with a JSON answer that nobody may keep."""
+    return [*_FOR_PROGRAMS, *_KEPT_NOWHERE, *((("Strict-Transport-Security", _HSTS),) if is_https else ())]
+
+
 def _over_tls_only(response: Response) -> Response:
     if current.settings().is_https:
         response.headers.setdefault("Strict-Transport-Security", _HSTS)

@@ -72,12 +72,17 @@ def own_token_answer(issued: Secret, expires_in_s: int) -> OwnTokenAnswer:
 
 
 def exchanged_answer(exchanged: Exchanged) -> Response:
-    """Return the answer to a token exchange. ``expires_in`` is rounded down: it must not promise too much."""
+    """Return the answer to a token exchange."""
+    return FlaskResponse(exchanged_body(exchanged, current.now()), content_type="application/json")
+
+
+def exchanged_body(exchanged: Exchanged, now: datetime) -> bytes:
+    """Return the body of that answer. ``expires_in`` is rounded down: it must not promise too much."""
     token, connection = exchanged.token, exchanged.connection
     answer: ExchangeAnswer = {
         "access_token": token.token.reveal(),
         "token_type": "Bearer",
-        "expires_in": int(token.remaining_s(current.now())),
+        "expires_in": int(token.remaining_s(now)),
         "issued_token_type": ACCESS_TOKEN_TYPE,
         "scope": " ".join(token.scopes),
         "connection_id": str(connection.id),
@@ -89,7 +94,7 @@ def exchanged_answer(exchanged: Exchanged) -> Response:
     if token.warning is not None:
         answer["warning"] = token.warning
     # The framework's own way sorts and indents and costs as much as the decision.
-    return FlaskResponse(_encode(answer), content_type="application/json")
+    return _encode(answer).encode("ascii")
 
 
 def refusal_answer(refused: ExchangeRefused) -> Response:

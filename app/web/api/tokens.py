@@ -14,6 +14,7 @@ from app.web.access import FORM, caller
 from app.web.api.client_authentication import uses_bearer
 from app.web.api.form_body import form_values
 from app.web.api.openapi import Answer, Group, Operation, Security
+from app.web.api.quick_lane import OUTCOME
 from app.web.api.token_answers import (
     ExchangeAnswer,
     OwnTokenAnswer,
@@ -22,11 +23,14 @@ from app.web.api.token_answers import (
     refusal_answer,
 )
 from app.web.api.token_form import TokenForm
-from app.web.api.token_request import CLIENT_CREDENTIALS, exchange_request, grant_type
+from app.web.api.token_request import CLIENT_CREDENTIALS, JWT_TYPE, exchange_request, grant_type
 from app.web.errors import ErrorCode
 from app.web.rendering import json_answer
 
 blueprint = Blueprint("tokens", __name__)
+
+_PROOFS = frozenset({"client_id", "client_secret", "client_assertion", "client_assertion_type"})
+"""Parameters that concern who calls: a body with one of them is looked at anew every time."""
 
 _EXAMPLE: ExchangeAnswer = {
     "access_token": "ya29.a0Af…",
@@ -97,9 +101,14 @@ def _own_token() -> Response:
 
 
 def _exchange(values: Mapping[str, str]) -> Response:
-    wanted = exchange_request(values)
     try:
+        outcome = request.environ.get(OUTCOME)
+        if outcome is not None:
+            raise outcome
+        wanted = exchange_request(values)
         exchanged = current.services().token_exchange.exchange(current.service(), wanted)
     except ExchangeRefused as refused:
         return refusal_answer(refused)
+    if values["subject_token_type"] != JWT_TYPE and _PROOFS.isdisjoint(values):
+        current.quick_lane().remember(request.get_data(), wanted)
     return exchanged_answer(exchanged)
