@@ -27,6 +27,7 @@ OUTCOME = "latchkey.exchange_refused"
 """In the environment: the error an exchange already ended with here; the view answers it instead of asking again."""
 
 LONGEST_BODY = 1024
+_MOST_DIGITS = len(str(LONGEST_BODY))
 MOST_REMEMBERED = 4096
 """Bounds memory to a few megabytes; when it is reached everything goes and is read once more."""
 
@@ -74,7 +75,9 @@ class QuickLane:
             and "HTTP_CONTENT_ENCODING" not in environ
             and length.isascii()
             and length.isdigit()
-            and 0 < int(length[:6]) <= LONGEST_BODY
+            # Servers pass the number on as it was written: leading zeros must not hide how large it is.
+            and len(length) <= _MOST_DIGITS
+            and 0 < int(length) <= LONGEST_BODY
             and environ.get("HTTP_AUTHORIZATION", "").startswith(_BEARER)
         )
 

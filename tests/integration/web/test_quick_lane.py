@@ -120,6 +120,27 @@ def test_anything_out_of_the_ordinary_goes_the_ordinary_way(post, framework, cha
     assert len(framework) == 2
 
 
+@pytest.mark.parametrize("length", ["0000019999", "00001", "1025", "\xb2", "-1", "+1"])
+def test_a_body_is_not_even_read_here_unless_it_is_announced_as_a_short_one(app, length):
+    class Unread:
+        def read(self, size):
+            raise AssertionError(f"{size} bytes of nobody's were read")
+
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/oauth2/token",
+        "CONTENT_TYPE": FORM,
+        "CONTENT_LENGTH": length,
+        "HTTP_HOST": PUBLIC_URL.removeprefix("https://"),
+        "HTTP_AUTHORIZATION": "Bearer x",
+        "wsgi.input": Unread(),
+    }
+    lane = app.extensions[QUICK_LANE_KEY]
+    lane._application = lambda _environ, _start_response: (b"the framework",)
+
+    assert lane(environ, None) == (b"the framework",)
+
+
 def test_what_is_remembered_is_bounded(app, post, framework):
     lane = app.extensions[QUICK_LANE_KEY]
     for n in range(MOST_REMEMBERED + 10):
