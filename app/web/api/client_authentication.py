@@ -1,13 +1,12 @@
 """Which internal service is calling: the one place where every method of proving it is read.
 
-HTTP Basic (RFC 6749 section 2.3.1), a Latchkey token (RFC 6750), and at the token endpoint a signed assertion
-(RFC 7521 section 4.2): of the service itself or of a trusted issuer for its workload.
+HTTP Basic (RFC 6749 section 2.3.1), a Latchkey token (RFC 6750), and where forms are taken, to get and to revoke tokens,
+a signed assertion (RFC 7521 section 4.2): of the service itself or of a trusted issuer for its workload.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
@@ -18,8 +17,9 @@ from app.domain.errors import InvalidClient
 from app.domain.people import Service
 from app.web.api.form_body import form_values
 from app.web.errors import ErrorCode, RequestRefused
-from app.web.paths import TOKEN_ENDPOINT
+from app.web.paths import REVOCATION_ENDPOINT, TOKEN_ENDPOINT
 
+_WITH_A_FORM = frozenset({TOKEN_ENDPOINT, REVOCATION_ENDPOINT})
 _IN_THE_BODY = ("client_secret", "client_assertion", "client_assertion_type")
 _LONGEST_CREDENTIAL = 2048
 """Characters; ours are far shorter, and hashing must not be a way to keep us busy."""
@@ -32,7 +32,7 @@ def authenticate(request: Request, services: Services) -> Service:
     once (RFC 6749 section 2.3) or ``client_id`` names somebody else.
     """
     scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
-    form = form_values() if request.path == TOKEN_ENDPOINT else {}
+    form = form_values() if request.path in _WITH_A_FORM else {}
     if any(name in form for name in _IN_THE_BODY):
         if scheme:
             raise _two_methods()
@@ -77,7 +77,7 @@ def _basic(services: Services, credential: str, client_id: str | None) -> Servic
     try:
         name, colon, secret = base64.b64decode(credential, validate=True).decode("ascii").partition(":")
         name, secret = _form_decoded(name), _form_decoded(secret)
-    except (binascii.Error, UnicodeDecodeError) as cause:
+    except ValueError as cause:
         raise InvalidClient("malformed") from cause
     if not (name and colon and secret):
         raise InvalidClient("malformed")

@@ -127,6 +127,7 @@ def test_x01_no_wrong_and_malformed_credentials(web: Web, scheduler: Scheduler) 
         ({}, basic("scheduler")),
         ({}, basic("a%00b:x")),
         ({}, {"Authorization": "Basic ***"}),
+        ({}, {"Authorization": "Basic \xe9\xe9"}),
         ({}, {"Authorization": "Basic " + base64.b64encode(b"\xff\xfe:x").decode()}),
         ({}, {"Authorization": "Digest username=scheduler"}),
         ({}, {"Authorization": bearer[:-3]}),
