@@ -7,6 +7,7 @@ changes nothing, because mail scanners and previews open links too. What takes t
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -28,6 +29,8 @@ blueprint = Blueprint("connect_link", __name__, url_prefix="/connect-links")
 _log = structlog.get_logger("latchkey.web")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 """The shape of our own secrets; anything else was never an address of ours."""
+_TO_SAY_SO = timedelta(minutes=1)
+"""How long a link is remembered that has expired: enough for the page that says so."""
 
 
 @blueprint.get("/open/<secret>")
@@ -38,7 +41,7 @@ def opening(secret: str) -> Response:
         raise UnknownConnectLink
     link = current.services().connect_link_visits.recognise(Secret(secret))
     answer = see_other(connect_link_path(link.id))
-    cookies.set_link_secret(answer, link.id, Secret(secret), link.expires_at - current.now())
+    cookies.set_link_secret(answer, link.id, Secret(secret), max(link.expires_at - current.now(), _TO_SAY_SO))
     return answer
 
 

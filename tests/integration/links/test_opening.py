@@ -229,7 +229,7 @@ def test_a_link_works_for_half_an_hour(desk, ada):
 
     late = ada.post(link.page, token)
 
-    for answer in (late, ada.get(link.page)):
+    for answer in (late, ada.get(link.page), ada.open(link)):
         assert answer.status_code == 410
         assert title_of(answer) == words("connect_link_expired")
     assert desk.state(link)["state"] == "expired"
