@@ -34,6 +34,8 @@ class Standing:
     """Ended ones included, oldest first."""
     block: Block | None
     """Of the person in question, ended ones included; null without."""
+    is_frozen: bool
+    """Whether operators have frozen the service, or nobody knows it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ class _Purse:
     left: int
     ends_at: float
     """Monotonic; computed from the database's clock as it was before the chunk came, so never too late."""
+    is_last: bool
+    """Whether the database has nothing more for this hour: it never takes anything back."""
 
 
 class HourlyQuota:
@@ -38,7 +40,7 @@ class HourlyQuota:
         # Under one lock, the statement too: two threads must not both find the purse empty and take twice.
         with self._lock:
             purse = self._purses.get((policy_id, limit))
-            if purse is None or purse.left == 0 or self._monotonic() >= purse.ends_at:
+            if purse is None or (purse.left == 0 and not purse.is_last) or self._monotonic() >= purse.ends_at:
                 purse = self._purses[policy_id, limit] = self._fill(policy_id, limit)
             if purse.left == 0:
                 return max(1.0, purse.ends_at - self._monotonic())
@@ -65,4 +67,4 @@ class HourlyQuota:
         asked_at = self._monotonic()
         with self._store.transaction() as tx:
             chunk = tx.policies.take_chunk(policy_id, max(1, limit // CHUNKS_PER_LIMIT), limit)
-        return _Purse(chunk.size, asked_at + chunk.ends_in_s)
+        return _Purse(chunk.size, asked_at + chunk.ends_in_s, is_last=chunk.size == 0)

@@ -14,6 +14,7 @@ from app.domain.connections import Connection, Status
 from app.domain.errors import (
     AccountAmbiguous,
     AwaitingCompletion,
+    ClientFrozen,
     ConnectionPaused,
     LatchkeyError,
     NeverConnected,
@@ -78,8 +79,9 @@ class Resolver:
         """Return the connection that ``ask`` means, with what policy says.
 
         Raises ``UnknownConnection`` when there is none or the service may not know of it: the same error after the
-        same queries. Raises ``UnknownProvider`` (answered alike), ``NeverConnected``, ``AccountAmbiguous``, and
-        ``NotAllowed`` when policy forbids even a connection that is not there yet.
+        same queries. Raises ``UnknownProvider`` (answered alike), ``NeverConnected``, ``AccountAmbiguous``,
+        ``NotAllowed`` when policy forbids even a connection that is not there yet, and ``ClientFrozen``: whoever
+        authenticated the service may have done so a while ago.
         """
         keys = self._keys(ask)
         with self.store.reading() as tx:
@@ -107,7 +109,7 @@ class Resolver:
     ) -> Resolved:
         connection_id = chosen or ask.subject.connection_id
         assert connection_id is not None  # noqa: S101  # the caller has looked; tells the type checker
-        standing = tx.policies.standing(service_id, connection_id=connection_id)
+        standing = _unfrozen(tx.policies.standing(service_id, connection_id=connection_id))
         tokens = tx.tokens.current(connection_id)
         if tokens is None or not _is_meant(tokens.connection, ask, keys):
             raise UnknownConnection
@@ -119,7 +121,7 @@ class Resolver:
 
     def _of_person(self, tx: Transaction, service_id: UUID, ask: Ask, keys: frozenset[str] | None) -> Resolved:
         person_id = ask.subject.person_id
-        standing = tx.policies.standing(service_id, person_id=person_id)
+        standing = _unfrozen(tx.policies.standing(service_id, person_id=person_id))
         held = () if person_id is None else tx.connections.of_person(person_id)
         now = self.clock()
         known = tuple(
@@ -141,6 +143,12 @@ class Resolver:
             return NeverConnected(providers[0].key if len(providers) == 1 else None)
         denials = [v for v in verdicts if isinstance(v, Denied) and v.why is not Refusal.UNKNOWN]
         return policy_error(denials[0]) if denials else UnknownConnection()
+
+
+def _unfrozen(standing: Standing) -> Standing:
+    if standing.is_frozen:
+        raise ClientFrozen
+    return standing
 
 
 def policy_error(denied: Denied) -> LatchkeyError:

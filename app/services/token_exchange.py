@@ -25,7 +25,7 @@ DEFAULT_MIN_VALIDITY_S = 60
 """What we aim at for a caller who does not say what it needs; a shorter token is better than none then."""
 
 _ROUNDS = 3
-"""How often an exchange begins anew because asking the provider took so long that the decision was stale."""
+"""How often an exchange begins anew because what it decided on is not what it would release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +111,17 @@ class TokenExchange:
             raise self._refusal(service, request.ask, error) from error
 
     def _try(self, service: Service, key: tuple[UUID, Ask], request: ExchangeRequest) -> Exchanged | None:
-        """Return a released token; null when the decision was stale by the time the token was there."""
+        """Return a released token; null when the decision was made too long ago, or about another token."""
         cleared = self._cleared.get(key, lambda: self._clear(*key))
         charged = self._charge(cleared) if cleared.verdict.limits else ()
         exchanged = None
         try:
             token = self._serve(cleared, request)
             if token.generation != cleared.found.connection.generation:
+                # A new token may be good for more than the one that policy was asked about.
                 self._cleared.forget(key)
             # Asking the provider may take long, and a person or an operator may have said no meanwhile.
-            if self.monotonic() - cleared.read_at <= KEPT_S:
+            elif self.monotonic() - cleared.read_at <= KEPT_S:
                 exchanged = self._release(service, cleared, token)
         finally:
             if exchanged is None:
@@ -178,11 +179,8 @@ class TokenExchange:
     def _release(self, service: Service, cleared: _Cleared, token: AccessToken) -> Exchanged:
         """Write the hand-out down, then let the token go."""
         found = cleared.found
-        fingerprint = cleared.fingerprint
-        if fingerprint is None or token.generation != found.connection.generation:
-            fingerprint = self.sealer.keyed_hash("hand_out", token.token.reveal())
-            if token.generation == found.connection.generation:
-                cleared.fingerprint = fingerprint
+        if cleared.fingerprint is None:
+            cleared.fingerprint = self.sealer.keyed_hash("hand_out", token.token.reveal())
         ask = found.ask
         entry = HandOut(
             id=_hand_out_id(),
@@ -194,7 +192,7 @@ class TokenExchange:
             scopes=ask.scopes or token.scopes,
             decision="released",
             reason=None,
-            token_fingerprint=fingerprint,
+            token_fingerprint=cleared.fingerprint,
             at=self.clock(),
         )
         self.log.write(entry)

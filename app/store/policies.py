@@ -54,7 +54,7 @@ class PostgresPolicies:
         """Return the service's policies with the block of that person, or of that connection's person."""
         owner = select(_C.person_id).where(_C.id == connection_id).scalar_subquery()
         rows = self._connection.execute(
-            select(policies, _B.since, _B.until)
+            select(policies, _B.since, _B.until, services.c.is_enabled)
             .select_from(services)
             .outerjoin(policies, _P.service_id == services.c.id)
             .outerjoin(
@@ -65,7 +65,8 @@ class PostgresPolicies:
             .order_by(_P.created_at, _P.id)
         ).all()
         block = next((Block(service_id, row.since, row.until) for row in rows if row.since is not None), None)
-        return Standing(tuple(_policy(row) for row in rows if row.id is not None), block)
+        is_frozen = not any(row.is_enabled for row in rows)
+        return Standing(tuple(_policy(row) for row in rows if row.id is not None), block, is_frozen)
 
     def allowed_features(self, service_id: UUID, provider: str, now: datetime) -> frozenset[Feature]:
         """Return what policies let the service use at the provider, for whomever; empty means default deny."""

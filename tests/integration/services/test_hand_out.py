@@ -15,6 +15,7 @@ import pytest
 from app.domain.connections import Connection, Identity, Reason
 from app.domain.errors import (
     AccountAmbiguous,
+    ClientFrozen,
     ConnectionPaused,
     InvalidGrant,
     LatchkeyError,
@@ -478,6 +479,31 @@ def test_x16_what_changes_while_the_provider_is_asked_counts(desk: Desk) -> None
     assert isinstance(desk.refusal(service, by_connection(connection.id)), ServiceBlocked)
 
 
+def test_x16_a_service_frozen_while_the_provider_is_asked_gets_nothing(desk: Desk) -> None:
+    connection, service = desk.connection(), desk.service(READ)
+    desk.house.clock.advance(3600)
+
+    def frozen_meanwhile() -> None:
+        with desk.house.store.transaction() as tx:
+            tx.services.set_enabled(service.id, is_enabled=False)
+        time.sleep(1.0)
+
+    desk.house.provider.during_refresh = frozen_meanwhile
+
+    assert isinstance(desk.refusal(service, by_connection(connection.id)), ClientFrozen)
+
+
+def test_a_token_that_a_refresh_made_good_for_more_is_judged_anew(desk: Desk) -> None:
+    connection, service = desk.connection(), desk.service(READ)
+    desk.house.clock.advance(3600)
+    desk.house.provider.scope = f"{SCOPES} {G}/gmail.send"
+
+    refusal = desk.refusal(service, by_connection(connection.id))
+
+    assert isinstance(refusal, NotAllowed)
+    assert [entry.kind for entry in desk.log() if entry.kind.startswith("hand_out")] == ["hand_out.denied"]
+
+
 def test_a_refresh_that_takes_long_gives_its_token_all_the_same(desk: Desk) -> None:
     connection, service = desk.connection(), desk.service(READ)
     desk.house.clock.advance(3600)
@@ -597,6 +623,19 @@ def test_an_hourly_limit_costs_a_statement_per_chunk(desk: Desk) -> None:
             desk.get(service, by_connection(connection.id))
 
     assert len([statement for statement in sent if statement.startswith("INSERT INTO policy_usage")]) == 1
+
+
+def test_a_spent_limit_is_not_asked_about_again_within_its_hour(desk: Desk) -> None:
+    connection = desk.connection()
+    service = desk.service(replace(READ, max_per_hour=1))
+    desk.get(service, by_connection(connection.id))
+    with pytest.raises(RateLimited):
+        desk.get(service, by_connection(connection.id))
+
+    with counted_statements() as sent, pytest.raises(RateLimited):
+        desk.get(service, by_connection(connection.id))
+
+    assert not [statement for statement in sent if "policy_usage" in statement]
 
 
 def test_a_new_hour_begins_anew(desk: Desk) -> None:
