@@ -35,12 +35,12 @@ def every_refresh_token_is_accounted_for(history: History) -> Iterator[str]:
 
 def no_two_calls_at_once(history: History) -> Iterator[str]:
     """C2: one refresh in flight per connection, but for calls whose attempt had been given up as without answer."""
+    rotations = {kept.id: kept.rotation for kept in history.connections}
     for connection, calls in history.refreshes.items():
-        rotation = next(kept.rotation for kept in history.connections if kept.id == connection)
         for earlier, later in _overlapping(calls):
             attempt = history.attempt_of.get(earlier.number)
             was_given_up = attempt is not None and _given_up_before(attempt, later)
-            if rotation == "strict" or not was_given_up:
+            if rotations[connection] == "strict" or not was_given_up:
                 yield f"calls {earlier.number} and {later.number} of {connection} were in flight at once"
 
 

@@ -158,8 +158,11 @@ class History:
     def attempt_of(self) -> Mapping[int, Attempt]:
         """Number of a call to the attempt it was made for; calls without one are absent."""
         found: dict[int, Attempt] = {}
+        attempts: dict[UUID, list[Attempt]] = {}
+        for attempt in self.attempts:
+            attempts.setdefault(attempt.connection, []).append(attempt)
         for connection, calls in self.refreshes.items():
-            open_attempts = [attempt for attempt in self.attempts if attempt.connection == connection]
+            open_attempts = attempts.get(connection, [])
             for call in calls:
                 fitting = [attempt for attempt in open_attempts if _made(attempt, call)]
                 if fitting:
