@@ -96,7 +96,7 @@ class ConnectionStore(Protocol):
         """Return the person's connection to exactly this account, disconnected ones included."""
 
     def visible_to(self, service_id: UUID, provider: str | None, now: datetime) -> tuple[Connection, ...]:
-        """Return the connections a service has a policy for, that are not disconnected."""
+        """Return the connections a service has a policy for, neither disconnected nor kept from it by their owner."""
 
     def add(  # noqa: PLR0913, PLR0917 - one argument per fact about a new row
         self,
@@ -155,10 +155,20 @@ class TokenStore(Protocol):
     def reserve(self, connection_id: UUID) -> tuple[int, int, int]:
         """Return ``(generation, epoch, parent)`` for a token set that a consent brought; takes over any lease."""
 
-    def lease(self, connection_id: UUID, owner: str, attempt_id: UUID, lease_s: float, *, parent: int) -> Lease | None:
+    def lease(
+        self,
+        connection_id: UUID,
+        owner: str,
+        attempt_id: UUID,
+        lease_s: float,
+        *,
+        parent: int,
+        held_until: datetime | None = None,
+    ) -> Lease | None:
         """Take the refresh lease and write the attempt down, by the database clock.
 
-        Null when somebody else holds it, or when the current generation is not ``parent`` any more.
+        Null when somebody else holds it, or when the caller's knowledge is old: the current generation is not
+        ``parent`` any more, or the next attempt is not held back until ``held_until`` but another time.
         """
 
     def append(self, generation: NewGeneration) -> bool:
@@ -203,8 +213,8 @@ class TokenStore(Protocol):
 class AttemptStore(Protocol):
     """Refresh attempts: each was written down before its call."""
 
-    def close(self, lease: Lease, outcome: str, error_code: str | None, now: datetime) -> None:
-        """Write down how an attempt ended: ``refused``, ``failed`` or ``ambiguous``."""
+    def close(self, lease: Lease, outcome: str, error_code: str | None, now: datetime) -> bool:
+        """Write down how an attempt ended: ``refused``, ``failed`` or ``ambiguous``; false when it never began."""
 
     def lost(self, connection_id: UUID, parent: int) -> UUID | None:
         """Return the latest attempt from ``parent`` whose answer never came; null when all were answered."""

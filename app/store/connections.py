@@ -15,7 +15,7 @@ from app.domain.errors import StoreConflict
 from app.domain.features import Feature
 from app.store.claims import claim, is_past, select_due
 from app.store.connection_rows import CONNECTION_COLUMNS, read_connection
-from app.store.policies import concerns_connection
+from app.store.policies import blocked_by_owner, concerns_connection
 from app.store.schema import (
     authorization_requests,
     calendars,
@@ -64,10 +64,10 @@ class PostgresConnections:
         return next(iter(found), None)
 
     def visible_to(self, service_id: UUID, provider: str | None, now: datetime) -> tuple[Connection, ...]:
-        """Return the connections a service has a policy for, that are not disconnected."""
+        """Return the connections a service has a policy for, neither disconnected nor kept from it by their owner."""
         policy = exists().where(policies.c.service_id == service_id, concerns_connection(now))
         only = () if provider is None else (_C.provider == provider,)
-        return self._read(policy, _CONNECTED, _C.completion_due_at.is_(None), *only)
+        return self._read(policy, ~blocked_by_owner(service_id, now), _CONNECTED, _C.completion_due_at.is_(None), *only)
 
     def add(  # noqa: PLR0913, PLR0917 - one argument per fact about a new row, as the port has it
         self,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, null, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, null, or_, select, true
 from sqlalchemy.dialects import postgresql
 
 from app.domain.features import Feature
@@ -39,6 +39,12 @@ def concerns_connection(now: datetime) -> ColumnElement[bool]:
         or_(_P.people.is_(None), _P.people.overlap(selectors)),
         in_force(now),
     )
+
+
+def blocked_by_owner(service_id: UUID, now: datetime) -> ColumnElement[bool]:
+    """Return the condition that a connection's person has switched the service off: ``Block.holds`` in SQL."""
+    holds = or_(_B.until.is_(None), _B.until > now)
+    return exists().where(_B.service_id == service_id, _B.person_id == _C.person_id, holds)
 
 
 class PostgresPolicies:

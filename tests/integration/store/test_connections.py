@@ -11,6 +11,7 @@ from app.domain.connections import Identity, Reason, Status
 from app.domain.errors import StoreConflict
 from app.domain.features import Feature
 from app.domain.policies import Policy, Question, Terms, known_to
+from app.ports import Block
 from app.store.schema import metadata
 from tests.integration.store.rows import FEATURES, HOLD, NOW, Session, generation, identity, single
 
@@ -250,6 +251,19 @@ def test_a_service_sees_what_its_policies_reach(store, rows):
         assert {c.id for c in tx.connections.visible_to(free, None, NOW)} == {google.id, acme.id}
         assert {c.id for c in tx.connections.visible_to(free, "acme", NOW)} == {acme.id}
         assert tx.connections.visible_to(stranger, None, NOW) == ()
+
+
+def test_a_service_that_somebody_switched_off_does_not_see_their_connections(store, rows):
+    mine, service = rows.connection("a"), uuid4()
+    theirs = rows.connection("b", person=rows.person("b"))
+    with store.transaction() as tx:
+        tx.services.add(service, "scheduler", NOW)
+        tx.policies.add(Policy(uuid4(), service, Terms(None, frozenset({Feature.CALENDAR_READ}))), NOW)
+        tx.policies.block(mine.person_id, Block(service, NOW, LATER))
+
+    with store.reading() as tx:
+        assert [c.id for c in tx.connections.visible_to(service, None, NOW)] == [theirs.id]
+        assert {c.id for c in tx.connections.visible_to(service, None, LATER)} == {mine.id, theirs.id}
 
 
 @pytest.mark.parametrize(
