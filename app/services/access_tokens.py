@@ -26,8 +26,9 @@ from app.domain.errors import (
     ValidityUnattainable,
 )
 from app.domain.tokens import AccessToken
-from app.ports import Clock, Sealer, Store, StoredTokens
+from app.ports import Clock, Lease, Sealer, Store, StoredTokens
 from app.services.refreshing import LEASE_S, Refresher, seal_context
+from app.services.shared_look import SharedLook
 
 WAIT_S = 21.0
 """How long a reader waits for somebody else's refresh: a call ends within 20 s, whatever the provider does."""
@@ -43,8 +44,8 @@ REJECTIONS_APART_S = 3.0
 """A token that a caller says was rejected is replaced only when it is at least this old."""
 
 POLL_S = 0.05
-POLL_MOST_S = 0.4
-"""Readers look again ever more seldom: a crowd that waits for a slow provider must not load the database."""
+POLL_MOST_S = 0.25
+"""Readers look again ever more seldom, and one of each process for all of them."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class AccessTokens:
     wait_s: float = WAIT_S
     sleep: Callable[[float], None] = time.sleep
     waiting: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(MOST_WAITING))
+    looks: SharedLook[UUID, StoredTokens] = field(default_factory=SharedLook)
 
     def get(
         self, connection_id: UUID, min_validity_s: float = WORK_VALIDITY_S, rejected_sha256: str | None = None
@@ -134,8 +136,10 @@ class AccessTokens:
                 tokens = tx.tokens.current(connection_id)
                 if tokens is None:
                     raise UnknownConnection
-                parent = tokens.connection.generation
-                lease = tx.tokens.lease(connection_id, self.refresher.owner, uuid4(), LEASE_S, parent=parent)
+                parent, held_until = tokens.connection.generation, tokens.next_attempt_at
+                lease = tx.tokens.lease(
+                    connection_id, self.refresher.owner, uuid4(), LEASE_S, parent=parent, held_until=held_until
+                )
             if lease is not None or time.monotonic() >= deadline:
                 return lease.tokens if lease is not None else tokens
             self.sleep(POLL_S)
@@ -192,18 +196,33 @@ class AccessTokens:
     def _renew(self, tokens: StoredTokens, min_validity_s: float, rejected: str | None) -> AccessToken:
         """Refresh, or wait for whoever does, until a token serves."""
         with self._place_to_wait():
-            for _ in self._looks():
+            for pause_s in self._pauses():
+                if pause_s:
+                    tokens = self._look_again(tokens.connection.id, pause_s)
+                    current = self._fresh(tokens, min_validity_s, rejected)
+                    if current is not None:
+                        return current
                 self._hold_back(tokens)
                 lease = self.refresher.lease(tokens) if tokens.lease_free else None
                 if lease is not None:
-                    self.refresher.call(lease)
-                tokens = self._read(tokens.connection.id)
-                current = self._fresh(tokens, min_validity_s, rejected)
-                if current is not None:
-                    return current
-                if lease is not None:
-                    raise ValidityUnattainable
+                    return self._refresh_now(lease, min_validity_s, rejected)
         raise RefreshInProgress
+
+    def _refresh_now(self, lease: Lease, min_validity_s: float, rejected: str | None) -> AccessToken:
+        self.refresher.call(lease)
+        current = self._fresh(self._read(lease.connection_id), min_validity_s, rejected)
+        if current is None:
+            raise ValidityUnattainable
+        return current
+
+    def _look_again(self, connection_id: UUID, pause_s: float) -> StoredTokens:
+        """Return the tokens after a pause; all threads that wait for one connection share one look."""
+
+        def look() -> StoredTokens:
+            self.sleep(pause_s)
+            return self._read(connection_id)
+
+        return self.looks.at(connection_id, look)
 
     @contextmanager
     def _place_to_wait(self) -> Iterator[None]:
@@ -214,14 +233,13 @@ class AccessTokens:
         finally:
             self.waiting.release()
 
-    def _looks(self) -> Iterator[None]:
-        """Yield at growing distances until the time for waiting is over."""
+    def _pauses(self) -> Iterator[float]:
+        """Yield seconds to pause before each look until the time for waiting is over; nothing before the first."""
         deadline, pause_s = time.monotonic() + self.wait_s, POLL_S
-        yield
+        yield 0.0
         while time.monotonic() < deadline:
-            self.sleep(pause_s)
+            yield pause_s
             pause_s = min(pause_s * 1.5, POLL_MOST_S)
-            yield
 
     def _hold_back(self, tokens: StoredTokens) -> None:
         """Refuse to call a provider that failed a moment ago: callers must not multiply an outage."""

@@ -67,6 +67,8 @@ def read_engine(url: str, limits: Limits, **session: str) -> Engine:
         max_overflow=0,
         pool_timeout=limits.pool_timeout_s,
         pool_recycle=RECYCLE_S,
+        # As above; whoever reads thousands of times a second keeps the answer for a moment anyway.
+        pool_pre_ping=True,
         connect_args=_connect_args(limits, **session),
     )
 
