@@ -296,6 +296,9 @@ class FakeServiceTokens(Answering):
         self.note("issue", service)
         return Secret(SERVICE_TOKEN), 600
 
+    def revoke(self, service: Service, token: str) -> None:
+        self.note("revoke", service, token)
+
 
 @dataclass
 class FakeAssertions(Answering):

@@ -91,6 +91,12 @@ class SignedTokenInvalid(LatchkeyError):
     code = "signed_token_invalid"
 
 
+class IssuedToAnother(LatchkeyError):
+    """A service wants to revoke a Latchkey token that another service holds (RFC 7009 section 2.1)."""
+
+    code = "issued_to_another"
+
+
 class SubjectTokenInvalid(LatchkeyError):
     """The subject of an exchange cannot be believed (RFC 8693 section 2.2.2); ``detail`` names the check."""
 

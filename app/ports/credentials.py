@@ -63,6 +63,9 @@ class CredentialStore(Protocol):
     def add_secret(self, service_id: UUID, secret_hash: bytes, expires_at: datetime, now: datetime) -> None:
         """Add a secret and end all but the newest before it: at most two are live."""
 
+    def end_secrets(self, service_id: UUID, now: datetime) -> None:
+        """End every secret of a service."""
+
     def by_secret(self, name: str, secret_hash: bytes, now: datetime) -> Service | None:
         """Return the service with this name and a live secret of this hash, frozen or not; null otherwise."""
 
@@ -95,6 +98,15 @@ class CredentialStore(Protocol):
 
     def forget_spent(self, limit: int) -> int:
         """Delete up to ``limit`` notes whose statements ended; returns how many went. The database's clock decides."""
+
+    def holder_of(self, service_id: UUID, jti: UUID) -> Service | None:
+        """Return the service that holds a token of ours, frozen or not; null when unknown or the token was revoked."""
+
+    def revoke_token(self, service_id: UUID, jti: UUID, expires_at: datetime) -> bool:
+        """End a token of ours before ``expires_at``; returns false when it had been revoked before."""
+
+    def forget_revoked(self, limit: int) -> int:
+        """Delete up to ``limit`` notes whose tokens ended; returns how many went. The database's clock decides."""
 
     def overview(self, now: datetime) -> tuple[ServiceOverview, ...]:
         """Return all services by name with what they can prove themselves with."""

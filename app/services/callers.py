@@ -38,6 +38,7 @@ class Callers:
         """Rotate signing keys by age, and forget what has ended. Safe to repeat, at any time, by anybody."""
         self.signing_keys.keep_up()
         self.statements.forget_used()
+        self.tokens.forget_revoked()
 
 
 def build_callers(store: Store, sealer: Sealer, parts: SignedTokenParts, issuer: str, clock: Clock) -> Callers:

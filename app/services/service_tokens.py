@@ -1,20 +1,22 @@
 """Latchkey's own tokens for services: short-lived signed JWTs (RFC 9068), checked without the database.
 
 A token is verified once per process; afterwards a call costs one hash and two look-ups in memory. Whether its service
-still may work, and whether its key still is one of ours, is asked again every second.
+still may work, whether the token was revoked, and whether its key still is one of ours, is asked again every second.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from app.domain.errors import ClientFrozen, InvalidClient, SignedTokenInvalid
+from app.domain.errors import ClientFrozen, InvalidClient, IssuedToAnother, SignedTokenInvalid
 from app.domain.people import Service
 from app.domain.secret import Secret
 from app.domain.signed_tokens import check_issued
 from app.ports import Clock, Store, TokenReader
 from app.services.brief_cache import BriefCache
+from app.services.service_statements import BATCH, MOST_BATCHES
 from app.services.sessions import token_hash
 from app.services.signing_keys import LONGEST_TOKEN_LIFE, SigningKeys
 
@@ -31,12 +33,13 @@ class _Verified:
     """What was once found out about a token; never the token."""
 
     service_id: UUID
+    jti: UUID
     kid: str
     expires_at_s: float
 
 
 class ServiceTokens:
-    """Issues Latchkey tokens and tells whose they are."""
+    """Issues Latchkey tokens, tells whose they are, and ends them early."""
 
     def __init__(self, store: Store, keys: SigningKeys, reader: TokenReader, issuer: str, clock: Clock) -> None:
         self.store = store
@@ -69,6 +72,31 @@ class ServiceTokens:
             raise InvalidClient("token")
         return service
 
+    def revoke(self, service: Service, token: str) -> None:
+        """End a token that ``service`` holds; every process refuses it within a second (RFC 7009 section 2).
+
+        What is no living token of ours needs no ending: nothing happens then, as after the first of two revocations.
+        Raises ``IssuedToAnother``.
+        """
+        try:
+            known = self._verify(token)
+        except InvalidClient:
+            return
+        if known.service_id != service.id:
+            raise IssuedToAnother
+        with self.store.transaction() as tx:
+            if tx.credentials.revoke_token(service.id, known.jti, datetime.fromtimestamp(known.expires_at_s, UTC)):
+                detail = {"jti": str(known.jti)}
+                tx.audit.event("service_token_revoked", self.clock(), service_id=service.id, detail=detail)
+        self._good.forget(token_hash(token))
+
+    def forget_revoked(self) -> None:
+        """Drop the notes of revoked tokens that would have ended long ago. Safe to repeat."""
+        for _ in range(MOST_BATCHES):
+            with self.store.transaction() as tx:
+                if tx.credentials.forget_revoked(BATCH) < BATCH:
+                    return
+
     def _judge(self, hashed: bytes, token: str) -> tuple[_Verified, Service]:
         known = self._verified.get(hashed)
         if known is None:
@@ -76,7 +104,7 @@ class ServiceTokens:
             if len(self._verified) >= MOST_VERIFIED:
                 self._verified.clear()
             self._verified[hashed] = known
-        service = self._read(known.service_id)
+        service = self._holder(known)
         if not service.is_enabled:
             raise ClientFrozen
         return known, service
@@ -95,11 +123,11 @@ class ServiceTokens:
         if found.issuer != self.issuer or not found.has_type(frozenset({TOKEN_TYPE})):
             raise SignedTokenInvalid("typ")
         expires_at = check_issued(found, self.issuer, self.clock(), alone=True)
-        return _Verified(UUID(found.subject), kid, expires_at.timestamp())
+        return _Verified(UUID(found.subject), UUID(found.text("jti")), kid, expires_at.timestamp())
 
-    def _read(self, service_id: UUID) -> Service:
+    def _holder(self, known: _Verified) -> Service:
         with self.store.reading() as tx:
-            found = tx.services.by_id(service_id)
+            found = tx.credentials.holder_of(known.service_id, known.jti)
         if found is None:
-            raise InvalidClient("service")
+            raise InvalidClient("no holder")
         return found

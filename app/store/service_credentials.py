@@ -11,7 +11,14 @@ from sqlalchemy.dialects import postgresql
 from app.domain.people import Service
 from app.domain.workloads import SubjectPattern
 from app.ports.credentials import JWK, ServiceKeys, ServiceOverview, Workload
-from app.store.schema import service_keys, service_secrets, service_workloads, services, spent_statements
+from app.store.schema import (
+    revoked_tokens,
+    service_keys,
+    service_secrets,
+    service_workloads,
+    services,
+    spent_statements,
+)
 from app.store.service_overview import service_overview
 
 REMEMBERED_BEYOND = timedelta(minutes=10)
@@ -43,6 +50,11 @@ class PostgresCredentials:
                 service_id=service_id, secret_hash=secret_hash, created_at=now, expires_at=expires_at
             )
         )
+
+    def end_secrets(self, service_id: UUID, now: datetime) -> None:
+        """End every secret of a service."""
+        live = (service_secrets.c.service_id == service_id, service_secrets.c.expires_at > now)
+        self._connection.execute(update(service_secrets).where(*live).values(expires_at=now))
 
     def by_secret(self, name: str, secret_hash: bytes, now: datetime) -> Service | None:
         """Return the service with this name and a live secret of this hash, frozen or not; null otherwise."""
@@ -147,6 +159,33 @@ class PostgresCredentials:
             spent_statements.c.service_id == ended.c.service_id, spent_statements.c.jti_hash == ended.c.jti_hash
         )
         return self._connection.execute(gone).rowcount
+
+    def holder_of(self, service_id: UUID, jti: UUID) -> Service | None:
+        """Return the service that holds a token of ours, frozen or not; null when unknown or the token was revoked."""
+        was_revoked = select(revoked_tokens.c.jti).where(revoked_tokens.c.jti == jti).exists()
+        row = self._connection.execute(select(*_SERVICE).where(services.c.id == service_id, ~was_revoked)).first()
+        return None if row is None else Service(row.id, row.name, row.is_enabled)
+
+    def revoke_token(self, service_id: UUID, jti: UUID, expires_at: datetime) -> bool:
+        """End a token of ours before ``expires_at``; returns false when it had been revoked before."""
+        noted = self._connection.execute(
+            postgresql.insert(revoked_tokens)
+            .values(jti=jti, service_id=service_id, expires_at=expires_at)
+            .on_conflict_do_nothing()
+            .returning(revoked_tokens.c.jti)
+        ).first()
+        return noted is not None
+
+    def forget_revoked(self, limit: int) -> int:
+        """Delete up to ``limit`` notes whose tokens ended a while ago; returns how many went."""
+        ended = (
+            select(revoked_tokens.c.jti)
+            .where(revoked_tokens.c.expires_at < func.clock_timestamp() - REMEMBERED_BEYOND)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("ended")
+        )
+        return self._connection.execute(delete(revoked_tokens).where(revoked_tokens.c.jti == ended.c.jti)).rowcount
 
     def overview(self, now: datetime) -> tuple[ServiceOverview, ...]:
         """Return all services by name with what they can prove themselves with."""

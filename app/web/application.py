@@ -13,7 +13,7 @@ from app.bootstrap import Services
 from app.domain.errors import ConfigurationError
 from app.web import access_log, assets, csrf, current, texts
 from app.web.access import admit
-from app.web.api import connect_links, documentation, health, hooks, listing, metadata, tokens, v1_tokens
+from app.web.api import connect_links, documentation, health, hooks, listing, metadata, revocation, tokens, v1_tokens
 from app.web.api.quick_lane import QuickLane
 from app.web.error_answers import register_error_handlers
 from app.web.failed_attempts import FailedAttempts
@@ -29,6 +29,7 @@ _BLUEPRINTS = (
     connections.blueprint,
     agenda.blueprint,
     tokens.blueprint,
+    revocation.blueprint,
     v1_tokens.blueprint,
     listing.blueprint,
     metadata.blueprint,

@@ -96,6 +96,9 @@ OUTCOMES: Mapping[type[LatchkeyError], Outcome] = {
         403, 400, ErrorCode.UNAUTHORIZED_CLIENT, "operators have frozen this client", "client_frozen"
     ),
     domain.SignedTokenInvalid: Outcome(400, 400, ErrorCode.INVALID_REQUEST, "a token is not valid"),
+    domain.IssuedToAnother: Outcome(
+        403, 400, ErrorCode.UNAUTHORIZED_CLIENT, "the token was issued to another client", "issued_to_another"
+    ),
     domain.SubjectTokenInvalid: Outcome(
         400, 400, ErrorCode.INVALID_REQUEST, "the subject token is not valid", "subject_token_invalid"
     ),

@@ -49,6 +49,10 @@ checks.negative_data_rejection.enabled = false
 headers = {{ Authorization = "{basic}" }}
 
 [[operations]]
+include-name = "POST /oauth2/revoke"
+checks.negative_data_rejection.enabled = false
+
+[[operations]]
 include-tag = "Provider hooks"
 checks.negative_data_rejection.enabled = false
 """
@@ -226,6 +230,7 @@ def test_the_running_product_answers_as_its_document_says(served):
     assert seen >= {
         ("/oauth2/token", 200, None),
         ("/oauth2/token", 400, "interaction_required"),
+        ("/oauth2/revoke", 200, None),
         ("/v1/tokens", 200, None),
         ("/v1/tokens", 400, "interaction_required"),
         ("/v1/tokens/explain", 200, None),

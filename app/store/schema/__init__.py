@@ -10,7 +10,13 @@ from app.store.schema.connections import (
     refresh_attempts,
     token_generations,
 )
-from app.store.schema.credentials import service_keys, service_workloads, signing_keys, spent_statements
+from app.store.schema.credentials import (
+    revoked_tokens,
+    service_keys,
+    service_workloads,
+    signing_keys,
+    spent_statements,
+)
 from app.store.schema.identities import (
     authorization_requests,
     people,
@@ -45,6 +51,7 @@ __all__ = [
     "processes",
     "provider_health",
     "refresh_attempts",
+    "revoked_tokens",
     "service_blocks",
     "service_keys",
     "service_return_uris",

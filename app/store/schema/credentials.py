@@ -43,6 +43,18 @@ spent_statements = Table(
     Index(None, "expires_at"),
 )
 
+revoked_tokens = Table(
+    "revoked_tokens",
+    metadata,
+    # Of a token of ours.
+    Column("jti", Uuid, primary_key=True),
+    Column("service_id", Uuid, ForeignKey("services.id", ondelete="CASCADE"), nullable=False),
+    # Of the token: afterwards nobody has to remember that it was revoked.
+    Column("expires_at", MOMENT, nullable=False),
+    Index(None, "service_id"),
+    Index(None, "expires_at"),
+)
+
 signing_keys = Table(
     "signing_keys",
     metadata,

@@ -1,7 +1,8 @@
 """Which internal service is calling: the one place where every method of proving it is read.
 
-HTTP Basic (RFC 6749 section 2.3.1), a Latchkey token (RFC 6750), and where forms are taken, to get and to revoke tokens,
-a signed assertion (RFC 7521 section 4.2): of the service itself or of a trusted issuer for its workload.
+HTTP Basic (RFC 6749 section 2.3.1), a Latchkey token (RFC 6750), and where tokens are got and
+revoked by form, a signed assertion (RFC 7521 section 4.2): of the service itself or of a trusted issuer for its
+workload.
 """
 
 from __future__ import annotations

@@ -94,6 +94,10 @@ REASONS: Mapping[str, Entry] = {
         "Confirm it, if the link was yours; otherwise repeat in a few minutes.",
     ),
     "policy": Entry("No policy allows it.", "Ask the operator."),
+    "issued_to_another": Entry(
+        "The token to revoke was issued to another service and goes on working.",
+        "Let its holder revoke it, or ask the operator to freeze that service.",
+    ),
     "client_frozen": Entry("An operator has stopped this service.", "Stop, and ask the operator."),
     "subject_token_invalid": Entry(
         "The subject token is malformed, expired, or not meant for this installation.",

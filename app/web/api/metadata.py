@@ -11,12 +11,14 @@ from app.web import current
 from app.web.access import caller
 from app.web.api.openapi import Answer, Group, Operation
 from app.web.api.token_request import CLIENT_CREDENTIALS, TOKEN_EXCHANGE
-from app.web.paths import KEY_SET, METADATA, TOKEN_ENDPOINT
+from app.web.paths import KEY_SET, METADATA, REVOCATION_ENDPOINT, TOKEN_ENDPOINT
 from app.web.rendering import json_answer
 
 blueprint = Blueprint("metadata", __name__)
 
 _KEPT = f"public, max-age={int(KEY_SET_KEPT.total_seconds())}"
+_AUTH_METHODS = ["client_secret_basic", "private_key_jwt"]
+_AUTH_ALGORITHMS = ["ES256", "PS256", "RS256", "EdDSA"]
 _HEADERS = {"Cache-Control": "How long the answer may be kept."}
 
 
@@ -31,6 +33,9 @@ class ServerMetadata(TypedDict):
     grant_types_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
     token_endpoint_auth_signing_alg_values_supported: list[str]
+    revocation_endpoint: str
+    revocation_endpoint_auth_methods_supported: list[str]
+    revocation_endpoint_auth_signing_alg_values_supported: list[str]
 
 
 class KeySet(TypedDict):
@@ -57,8 +62,11 @@ def server_metadata() -> Response:
         "jwks_uri": f"{issuer}{KEY_SET}",
         "response_types_supported": [],
         "grant_types_supported": [CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "private_key_jwt"],
-        "token_endpoint_auth_signing_alg_values_supported": ["ES256", "PS256", "RS256", "EdDSA"],
+        "token_endpoint_auth_methods_supported": _AUTH_METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": _AUTH_ALGORITHMS,
+        "revocation_endpoint": f"{issuer}{REVOCATION_ENDPOINT}",
+        "revocation_endpoint_auth_methods_supported": _AUTH_METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": _AUTH_ALGORITHMS,
     }
     return _kept(json_answer(body))
 

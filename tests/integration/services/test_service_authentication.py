@@ -5,83 +5,26 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import jwt
 import pytest
-from flask.testing import FlaskClient
 from sqlalchemy import event
 
 from app.domain.errors import ClientFrozen, InvalidClient
-from app.domain.features import Feature
 from app.services.client_assertions import ASSERTION_TYPE
 from app.services.service_clients import ServiceClients
 from app.services.signing_keys import KEY_SET_KEPT, PUBLISHED_AHEAD
-from app.services.subjects import CONNECTION_TYPE, JWT_TYPE, PERSON_TYPE
+from app.services.subjects import JWT_TYPE, PERSON_TYPE
 from app.web.api.token_request import TOKEN_EXCHANGE
-from app.web.application import create_app, rules
-from app.web.settings import WebSettings
-from tests.fakes import CONNECTION_ID, FakeServices
+from app.web.application import rules
 from tests.integration.services.conftest import House
 from tests.integration.services.nodes import US, Node
+from tests.integration.services.web_node import CREDENTIALS, HANDLE, Scheduler, Web, basic, by_assertion, refusal
 from tests.signing import Signer, signed_with_public_key, statement, unsigned
-
-CREDENTIALS = {"grant_type": "client_credentials"}
-HANDLE = {"grant_type": TOKEN_EXCHANGE, "subject_token": str(CONNECTION_ID), "subject_token_type": CONNECTION_TYPE}
-
-
-class Web:
-    """One web process: real authentication, everything behind it a stand-in."""
-
-    def __init__(self, house: House) -> None:
-        self.node = Node(house)
-        self.house = house
-        services = replace(FakeServices(), clients=self.node.clients, callers=self.node.callers)
-        self.app = create_app(services, WebSettings(US, b"k" * 32, house.clock))
-
-    def client(self) -> FlaskClient:
-        return self.app.test_client(use_cookies=False)
-
-    def token(self, form: dict[str, Any], headers: dict[str, str] | None = None) -> Any:
-        """Post to the token endpoint, from an address of its own: failed attempts of one are slowed down."""
-        address = {"REMOTE_ADDR": f"192.0.2.{uuid4().int % 250 + 1}"}
-        return self.client().post("/oauth2/token", base_url=US, data=form, headers=headers, environ_overrides=address)
-
-    def get(self, path: str, headers: dict[str, str] | None = None) -> Any:
-        return self.client().get(path, base_url=US, headers=headers)
-
-
-class Scheduler:
-    """A service with a key and a secret."""
-
-    def __init__(self, web: Web, name: str = "scheduler") -> None:
-        self.web, self.name, self.signer = web, name, Signer()
-        self.secret = web.node.callers.registry.add(name, tuple(Feature)).reveal()
-        web.node.callers.registry.add_key(name, json.dumps(self.signer.jwk()), None)
-
-    def claims(self, **changes: object) -> dict[str, object]:
-        return statement(self.name, US, self.web.house.clock(), **changes)
-
-    def assertion(self, **changes: object) -> dict[str, str]:
-        return by_assertion(self.signer.sign(self.claims(**changes)))
-
-    def basic(self, secret: str | None = None) -> dict[str, str]:
-        return basic(f"{self.name}:{secret or self.secret}")
-
-    def bearer(self) -> dict[str, str]:
-        token = self.web.token(CREDENTIALS, self.basic()).json["access_token"]
-        return {"Authorization": f"Bearer {token}"}
-
-
-def basic(pair: str) -> dict[str, str]:
-    return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-
-
-def by_assertion(assertion: str, **more: str) -> dict[str, str]:
-    return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion, **more}
 
 
 @pytest.fixture
@@ -97,12 +40,6 @@ def other_web(house: House) -> Web:
 @pytest.fixture
 def scheduler(web: Web) -> Scheduler:
     return Scheduler(web)
-
-
-def refusal(answer: Any) -> tuple[int, str, str | None]:
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert answer.mimetype == "application/json"
-    return answer.status_code, answer.json["error"], answer.json.get("reason")
 
 
 def test_every_method_gets_a_token_and_the_token_opens_the_interface_everywhere(
@@ -142,6 +79,34 @@ def test_x01_no_wrong_and_malformed_credentials(web: Web, scheduler: Scheduler) 
         answer = web.token(CREDENTIALS | form, headers)
         assert refusal(answer) == (401, "invalid_client", None), (form, headers)
         assert answer.headers["WWW-Authenticate"]
+
+
+def live_secrets(web: Web, scheduler: Scheduler, *secrets: str) -> list[bool]:
+    return [web.token(CREDENTIALS, scheduler.basic(secret)).status_code == 200 for secret in secrets]
+
+
+def test_a_rotated_secret_works_until_the_next_rotation(web: Web, other_web: Web, scheduler: Scheduler) -> None:
+    registry, first = web.node.callers.registry, scheduler.secret
+    second = registry.rotate_secret("scheduler").reveal()
+    assert [live_secrets(node, scheduler, first, second) for node in (web, other_web)] == [[True, True]] * 2
+
+    third = registry.rotate_secret("scheduler").reveal()
+    time.sleep(1.0)
+
+    for node in (web, other_web):
+        assert live_secrets(node, scheduler, first, second, third) == [False, True, True]
+
+
+def test_a_stolen_secret_is_worth_nothing_a_second_later(web: Web, other_web: Web, scheduler: Scheduler) -> None:
+    registry, first = web.node.callers.registry, scheduler.secret
+    second = registry.rotate_secret("scheduler").reveal()
+    assert [live_secrets(node, scheduler, first, second) for node in (web, other_web)] == [[True, True]] * 2
+
+    third = registry.rotate_secret("scheduler", is_stolen=True).reveal()
+    time.sleep(1.0)
+
+    for node in (web, other_web):
+        assert live_secrets(node, scheduler, first, second, third) == [False, False, True]
 
 
 def test_x01_two_methods_at_once(web: Web, scheduler: Scheduler) -> None:
@@ -261,8 +226,9 @@ def test_x15_the_metadata_lists_what_works_and_nothing_else(web: Web, scheduler:
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == f"public, max-age={int(KEY_SET_KEPT.total_seconds())}"
     assert found["issuer"] == US
-    assert {f"{US}{rule.rule}" for rule in rules(web.app)} >= {found["token_endpoint"], found["jwks_uri"]}
-    assert {name for name in found if name.endswith("_endpoint")} == {"token_endpoint"}
+    endpoints = {found[name] for name in found if name.endswith("_endpoint")}
+    assert endpoints == {f"{US}/oauth2/token", f"{US}/oauth2/revoke"}
+    assert {f"{US}{rule.rule}" for rule in rules(web.app)} >= {*endpoints, found["jwks_uri"]}
     assert found["response_types_supported"] == []
     for algorithm in found["token_endpoint_auth_signing_alg_values_supported"]:
         signer = Signer(algorithm, f"key-{algorithm}")
@@ -271,6 +237,9 @@ def test_x15_the_metadata_lists_what_works_and_nothing_else(web: Web, scheduler:
     for grant in found["grant_types_supported"]:
         assert web.token(HANDLE | {"grant_type": grant}, scheduler.basic()).status_code == 200
     assert found["token_endpoint_auth_methods_supported"] == ["client_secret_basic", "private_key_jwt"]
+    for name in ("methods", "signing_alg_values"):
+        there, here = (found[f"{at}_endpoint_auth_{name}_supported"] for at in ("token", "revocation"))
+        assert there == here
 
 
 def test_x15_the_published_keys_hold_nothing_private_and_verify_our_tokens(web: Web, scheduler: Scheduler) -> None:

@@ -139,7 +139,7 @@ def test_operations_say_enough_for_a_stranger(described):
 def test_services_prove_themselves_and_are_told_when_to_come_back(described):
     for path, operations in described["paths"].items():
         for operation in operations.values():
-            is_for_services = path.startswith("/v1/") or path == "/oauth2/token"
+            is_for_services = path.startswith("/v1/") or path in {"/oauth2/token", "/oauth2/revoke"}
             assert bool(operation["security"]) == is_for_services, path
             if is_for_services:
                 assert "WWW-Authenticate" in operation["responses"]["401"]["headers"]
