@@ -89,15 +89,21 @@ class Refresher:
     _telling: threading.Lock = field(default_factory=threading.Lock)
 
     def lease(self, tokens: StoredTokens) -> Lease | None:
-        """Take the lease of a connection if its provider may be called; null when somebody else holds it.
+        """Take the lease of a connection if its provider may be called.
 
+        Null when somebody else holds it, or has called since ``tokens`` were read.
         Raises ``BreakerOpen`` and ``ProviderThrottled`` before anything is written.
         """
         connection = tokens.connection
         return self._admitted(
             connection,
             lambda tx: tx.tokens.lease(
-                connection.id, self.owner, uuid4(), LEASE_S, parent=connection.generation
+                connection.id,
+                self.owner,
+                uuid4(),
+                LEASE_S,
+                parent=connection.generation,
+                held_until=tokens.next_attempt_at,
             ),
         )
 
@@ -131,9 +137,16 @@ class Refresher:
     def settle(self) -> None:
         """Take in the answers on disk and tell the database how attempts ended; raises ``StoreUnavailable``."""
         for row in self.escrow.waiting():
-            self._append(row)
-            self.escrow.drop(row)
-            logger.warning("answer of connection %s taken in from disk", row.connection_id)
+            try:
+                self._append(row)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one row that never fits must not keep out all behind it
+                # By its type alone: a database's message may show the row.
+                logger.critical("answer of connection %s not taken in: %s", row.connection_id, type(error).__name__)
+            else:
+                self.escrow.drop(row)
+                logger.warning("answer of connection %s taken in from disk", row.connection_id)
         with self._telling:
             for attempt_id, ending in list(self._untold.items()):
                 self._tell(ending)
@@ -149,7 +162,14 @@ class Refresher:
         except LatchkeyError as error:
             self.gate.note(connection.provider, connection.id, error)
             raise
-        return key, answer
+        except Exception as error:  # noqa: BLE001 - whatever it was, the lease and the place at the gate are given back
+            # By its type alone: the message may hold what the provider sent.
+            logger.critical("refresh of connection %s: %s", connection.id, type(error).__name__)
+            unforeseen = ProviderUnavailable("unforeseen")
+        else:
+            return key, answer
+        self.gate.note(connection.provider, connection.id, unforeseen)
+        raise unforeseen
 
     def _keep(self, lease: Lease, key: DataKey, answer: TokenAnswer) -> None:
         connection = lease.tokens.connection
@@ -174,6 +194,10 @@ class Refresher:
                 if time.monotonic() >= give_up_at + (0 if is_on_disk else LEASE_S / 2):
                     raise
                 self.sleep(STORE_RETRY_PAUSE_S)
+            except BaseException:
+                # A mistake of ours, or the end of the process: mended, the watch takes the answer in.
+                self.escrow.put(row)
+                raise
             else:
                 if is_on_disk:
                     self.escrow.drop(row)
@@ -222,13 +246,17 @@ class Refresher:
     def _admitted(self, connection: Connection, take: Callable[[Transaction], Lease | None]) -> Lease | None:
         """Return the lease that ``take`` gets if the provider may be called; raises what the gate raises."""
         self.gate.admit(connection.provider, connection.id)
-        lease: Lease | None = None
+        lease, is_taken = None, False
         try:
             with self.store.transaction() as tx:
                 lease = take(tx)
+            is_taken = lease is not None
         finally:
-            if lease is None:
+            if not is_taken:
                 self.gate.withdraw(connection.provider, connection.id)
+                if lease is not None:
+                    # Nobody knows whether that was committed. If it was, the lease would stand without a call.
+                    self._end(_Ending(lease, "failed", "not_called", lease.tokens.next_attempt_at, failed=False))
         return lease
 
     def _failed(self, lease: Lease, error: LatchkeyError) -> None:
@@ -292,7 +320,9 @@ class Refresher:
     def _tell(self, ending: _Ending) -> None:
         now, lease = self.clock(), ending.lease
         with self.store.transaction() as tx:
-            tx.attempts.close(lease, ending.outcome, ending.code, now)
+            if not tx.attempts.close(lease, ending.outcome, ending.code, now):
+                # It was never committed, and its epoch may be somebody else's.
+                return
             tx.tokens.release(lease, next_attempt_at=ending.again, failed=ending.failed)
             _audit(tx, f"refresh_{ending.outcome}", now, lease.connection_id, code=ending.code)
 

@@ -1,13 +1,14 @@
 """The watch of a process: says that it lives, takes in what the database missed, ends attempts of the dead.
 
-One thread per process, no state of its own: whatever it finds stands in rows or files, and any number of
-watches may find it at once.
+No state of its own: whatever it finds stands in rows or files, and any number of watches may find it at once. Two
+threads per process: a sign of life must not wait for work that waits for the database.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -42,8 +43,9 @@ class Watch:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        """Begin in a thread that ends with the process; call it once, after any fork."""
-        threading.Thread(target=self._run, name="watch", daemon=True).start()
+        """Begin in threads that end with the process; call it once, after any fork."""
+        for name, work in (("presence", self.presence.beat), ("watch", self.look)):
+            threading.Thread(target=self._repeat, args=(name, work), name=name, daemon=True).start()
 
     def stop(self) -> None:
         """End after the present round."""
@@ -52,6 +54,10 @@ class Watch:
     def round(self) -> None:
         """Do everything once. Raises ``StoreUnavailable`` while the database is away."""
         self.presence.beat()
+        self.look()
+
+    def look(self) -> None:
+        """Take in what the database missed and end attempts of the dead. Raises ``StoreUnavailable``."""
         # Answers before verdicts: one may belong to an attempt that would be given up.
         self.refresher.settle()
         self.end_open_attempts()
@@ -77,12 +83,13 @@ class Watch:
             rotation = RotationClass.STRICT
         return retry_at(rotation, self.clock(), 0, attempt.access_expires_at)
 
-    def _run(self) -> None:
-        while not self._stop.wait(PERIOD_S):
+    def _repeat(self, name: str, work: Callable[[], None]) -> None:
+        while not self._stop.is_set():
             try:
-                self.round()
+                work()
             except LatchkeyError as error:
-                logger.warning("watch: %s", error.code)
+                logger.warning("%s: %s", name, error.code)
             except Exception:
                 # The thread must outlive whatever this was: without it nobody here is known to live.
-                logger.exception("watch")
+                logger.exception(name)
+            self._stop.wait(PERIOD_S)

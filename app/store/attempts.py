@@ -44,12 +44,14 @@ class PostgresAttempts:
         """Work on ``connection``."""
         self._connection = connection
 
-    def close(self, lease: Lease, outcome: str, error_code: str | None, now: datetime) -> None:
-        """Write down how an attempt ended: ``refused``, ``failed`` or ``ambiguous``."""
-        self._connection.execute(
-            update(refresh_attempts)
-            .where(_A.id == lease.attempt_id)
-            .values(outcome=outcome, error_code=error_code, finished_at=now)
+    def close(self, lease: Lease, outcome: str, error_code: str | None, now: datetime) -> bool:
+        """Write down how an attempt ended: ``refused``, ``failed`` or ``ambiguous``; false when it never began."""
+        return bool(
+            self._connection.execute(
+                update(refresh_attempts)
+                .where(_A.id == lease.attempt_id)
+                .values(outcome=outcome, error_code=error_code, finished_at=now)
+            ).rowcount
         )
 
     def lost(self, connection_id: UUID, parent: int) -> UUID | None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, Text, cast, delete, exists, func, select
 from sqlalchemy.dialects import postgresql
 
 from app.store.engine import Limits, read_engine, typed_faults
-from app.store.schema import processes
+from app.store.schema import processes, refresh_attempts
 
 KEPT_DAYS = 1
-"""How long a silent process is remembered: its open attempts were taken over long before."""
+"""How long a silent process is remembered, and longer while an attempt of its is open: nobody may have been there to
+take it over."""
 
 
 class PostgresPresence:
@@ -64,4 +65,7 @@ class PostgresPresence:
 
     def _forget_the_silent(self, session: Connection) -> None:
         silent_since = func.clock_timestamp() - func.make_interval(0, 0, 0, KEPT_DAYS)
-        session.execute(delete(processes).where(processes.c.heartbeat_at < silent_since))
+        is_missed = exists().where(
+            refresh_attempts.c.owner == cast(processes.c.id, Text), refresh_attempts.c.outcome.is_(None)
+        )
+        session.execute(delete(processes).where(processes.c.heartbeat_at < silent_since, ~is_missed))

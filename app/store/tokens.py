@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, not_, or_, select, update
 
 from app.domain.connections import Status
 from app.domain.errors import UnknownConnection
 from app.ports import Lease, NewGeneration, StoredTokens
 from app.store.attempts import close_stored, open_attempt
-from app.store.claims import claim, is_free, is_past, lease_end, select_due
+from app.store.claims import claim, is_past, lease_end, select_due
 from app.store.connection_rows import CONNECTION_COLUMNS, read_connection
 from app.store.generations import PRUNED_EVERY, append_row, prune
 from app.store.schema import connections, data_keys, token_generations
@@ -25,6 +25,21 @@ from app.store.storable import storable_text
 _C = connections.c
 _G = token_generations.c
 _CONNECTED = _C.status != Status.DISCONNECTED
+_NOW, _SERVER_STARTED = func.clock_timestamp(), func.pg_postmaster_start_time()
+
+SETTLED_S = 30.0
+"""How long after a start of the server a lease still counts that ended before it: its owner, who could tell nobody,
+comes back with the answer in a second or two."""
+
+_IS_FREE = or_(
+    _C.lease_until.is_(None),
+    and_(
+        _C.lease_until <= _NOW,
+        not_(and_(_C.lease_until < _SERVER_STARTED, lease_end(-SETTLED_S) < _SERVER_STARTED)),
+    ),
+)
+"""That nobody holds the refresh lease, by the database's clock."""
+
 _current = token_generations.alias("current")
 _kept = token_generations.alias("kept")
 
@@ -35,7 +50,7 @@ _CURRENT = (
         _C.refresh_due_at,
         _C.suspected_since,
         _C.failures,
-        is_free(_C.lease_until).label("lease_free"),
+        _IS_FREE.label("lease_free"),
         data_keys.c.wrapped_key,
         _current.c.sealed_access,
         _kept.c.sealed_refresh,
@@ -88,13 +103,23 @@ class PostgresTokens:
             raise UnknownConnection
         return row.last_generation, row.epoch, row.generation
 
-    def lease(self, connection_id: UUID, owner: str, attempt_id: UUID, lease_s: float, *, parent: int) -> Lease | None:
+    def lease(
+        self,
+        connection_id: UUID,
+        owner: str,
+        attempt_id: UUID,
+        lease_s: float,
+        *,
+        parent: int,
+        held_until: datetime | None = None,
+    ) -> Lease | None:
         """Take the refresh lease and write the attempt down, by the database clock.
 
-        Null when somebody else holds it, or when the current generation is not ``parent`` any more.
+        Null when somebody else holds it, or when the caller's knowledge is old: the current generation is not
+        ``parent`` any more, or the next attempt is not held back until ``held_until`` but another time.
         """
-        free = (_C.generation == parent, is_free(_C.lease_until))
-        taken = self._take(connection_id, owner, lease_s, *free)
+        as_read = (_C.generation == parent, _C.next_attempt_at.is_not_distinct_from(held_until))
+        taken = self._take(connection_id, owner, lease_s, _IS_FREE, *as_read)
         tokens = None if taken is None else self.current(connection_id)
         if taken is None or tokens is None:
             return None
@@ -225,7 +250,7 @@ class PostgresTokens:
             _C.refresh_due_at <= now,
             is_past(_C.refresh_claimed_until, now),
             is_past(_C.next_attempt_at, now),
-            is_free(_C.lease_until),
+            _IS_FREE,
         )
         return tuple(claim(self._connection, due, _C.id, _C.refresh_claimed_until, hold_until))
 

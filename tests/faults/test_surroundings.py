@@ -164,6 +164,27 @@ def away_for_long(stage: Stage, premises: Premises) -> None:
     assert token_of(stage, settled.connection) == calls_of(stage, settled)[0].access
 
 
+def test_a_lease_that_ended_while_the_database_was_away_waits_for_its_owner(
+    premises_stage: tuple[Stage, Premises],
+) -> None:
+    """The owner has the answer on its disk and needs a moment to find the database again."""
+    stage, premises = premises_stage
+    [settled] = settle(stage.place, "oidc", 1, lifetime_s=LIVES_S, due_in_s=3600)
+    stage.place.rows(
+        "UPDATE connections SET lease_owner = 'away', lease_until = clock_timestamp() WHERE id = %s RETURNING 1",
+        settled.connection,
+    )
+    premises.postgres.stop()
+    premises.postgres.start()
+    with suppress(StoreUnavailable):
+        token_of(stage, settled.connection)
+
+    spare = replace(stage.place.services.access_tokens, wait_s=0.3).get(settled.connection, FORCING_S)
+
+    assert spare.warning == RefreshInProgress.code
+    assert calls_of(stage, settled) == []
+
+
 # --- the broker
 
 

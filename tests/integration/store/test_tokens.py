@@ -18,9 +18,9 @@ class Undone(Exception):
     """Rolls a transaction back."""
 
 
-def take(store, connection, *, parent=1, lease_s=60, owner="worker-1"):
+def take(store, connection, *, parent=1, lease_s=60, owner="worker-1", held_until=None):
     with store.transaction() as tx:
-        return tx.tokens.lease(connection.id, owner, uuid4(), lease_s, parent=parent)
+        return tx.tokens.lease(connection.id, owner, uuid4(), lease_s, parent=parent, held_until=held_until)
 
 
 def answer(lease, **changes):
@@ -149,6 +149,16 @@ def test_no_lease_for_a_generation_that_was_replaced(store, rows):
     assert take(store, connection, parent=2) is not None
 
 
+def test_no_lease_for_who_does_not_know_how_long_the_next_attempt_is_held_back(store, rows):
+    connection = rows.connection()
+    failed = take(store, connection)
+    with store.transaction() as tx:
+        tx.tokens.release(failed, next_attempt_at=NOW, failed=True)
+
+    assert take(store, connection) is None
+    assert take(store, connection, held_until=NOW) is not None
+
+
 def test_a_lease_ends_by_the_databases_clock(store, rows, peek):
     connection = rows.connection()
     take(store, connection, lease_s=60)
@@ -265,7 +275,7 @@ def test_a_moved_pointer_frees_the_lease_and_forgets_failures_and_suspicion(stor
         tx.tokens.release(failed, next_attempt_at=NOW, failed=True)
     assert current(store, connection).failures == 1
 
-    append(store, answer(take(store, connection)))
+    append(store, answer(take(store, connection, held_until=NOW)))
 
     tokens = current(store, connection)
     assert (tokens.failures, tokens.suspected_since, tokens.next_attempt_at, tokens.lease_free) == (0, None, None, True)
