@@ -101,13 +101,18 @@ class PublishedIssuer:
         known, now = self._discovered, self._clock()
         if known is not None and now - known[0] < RENEW_AFTER:
             return known[1]
-        with self._lock:
-            if self._attempted_at is None or self._clock() - self._attempted_at >= RETRY_GAP:
+        # An address that was good an hour ago most likely still is, and its keys are renewed on their own: one caller
+        # asks for it anew, and only those who have none wait for the answer.
+        has_turn = self._lock.acquire(blocking=known is None)
+        try:
+            if has_turn and (self._attempted_at is None or self._clock() - self._attempted_at >= RETRY_GAP):
                 self._fetch_and_note()
-            known = self._discovered
+        finally:
+            if has_turn:
+                self._lock.release()
+        known = self._discovered
         if known is None:
             raise KeysUnavailable("discovery")
-        # An address that was good an hour ago most likely still is; its keys are renewed on their own.
         return known[1]
 
     def _fetch_and_note(self) -> None:

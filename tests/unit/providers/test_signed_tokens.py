@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 
 import jwt
 import pytest
@@ -188,6 +189,29 @@ def test_an_issuers_keys_are_discovered(http, signers):
     assert trusted.verify(signers["RS256"].sign(CLAIMS)).claims == CLAIMS
     assert trusted.verify(signers["RS256"].sign(CLAIMS)).claims == CLAIMS
     assert http.asked == [DISCOVERY, URL]
+
+
+def test_nobody_waits_while_a_known_issuer_is_discovered_anew(signers):
+    token, clock, verified = signers["RS256"].sign(CLAIMS), SetClock(), []
+
+    class SlowHTTP(ScriptedHTTP):
+        def request(self, method, url, **options):
+            if self.asked.count(DISCOVERY) == 1 and url == DISCOVERY:
+                other = threading.Thread(target=lambda: verified.append(trusted.verify(token)), daemon=True)
+                other.start()
+                other.join(5)
+                assert verified, "another caller waits for this one"
+            return super().request(method, url, **options)
+
+    http = SlowHTTP()
+    http.serve(DISCOVERY, {"issuer": ISSUER, "jwks_uri": URL})
+    http.serve(URL, {"keys": [signers["RS256"].jwk()]})
+    trusted = PublishedIssuer(IssuerSettings("cluster", ISSUER, "latchkey"), http, clock)
+    trusted.verify(token)
+    clock.advance(hours=2)
+
+    assert trusted.verify(token)
+    assert http.asked.count(DISCOVERY) == 2
 
 
 @pytest.mark.parametrize(
