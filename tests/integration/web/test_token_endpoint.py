@@ -479,6 +479,18 @@ def test_x18_behind_our_proxy_the_caller_is_who_the_proxy_says(ask, basic):
 
 
 @pytest.mark.usefixtures("still")
+def test_x18_a_neighbour_who_forges_the_header_locks_nobody_else_out(ask, basic):
+    near = {"environ_overrides": {"REMOTE_ADDR": "10.0.0.66"}}
+    forged = {**basic_of("scheduler:wrong"), "X-Forwarded-For": "10.0.0.5"}
+
+    for _ in range(BURST + 1):
+        limited = ask(EXCHANGE, forged, **near)
+
+    assert limited.status_code == 429
+    assert ask(EXCHANGE, basic, environ_overrides={"REMOTE_ADDR": "10.0.0.5"}).status_code == 200
+
+
+@pytest.mark.usefixtures("still")
 def test_x18_from_outside_the_header_is_not_believed(ask):
     # Addresses for documentation count as private, so this is a public one.
     outside = {"environ_overrides": {"REMOTE_ADDR": "1.1.1.1"}}
