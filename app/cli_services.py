@@ -31,7 +31,8 @@ def add(options: argparse.Namespace) -> None:
 
 def rotate_secret(options: argparse.Namespace) -> None:
     """Print a new secret of a service; the one before stays valid until the next rotation."""
-    sys.stdout.write(f"{_callers().registry.rotate_secret(options.name).reveal()}\n")
+    secret = _callers().registry.rotate_secret(options.name, is_stolen=options.stolen)
+    sys.stdout.write(f"{secret.reveal()}\n")
 
 
 def add_key(options: argparse.Namespace) -> None:
@@ -92,7 +93,8 @@ def add_to(commands: Group) -> Group:
     """Add the groups ``services`` and ``signing-keys`` and return the first, for others to add to."""
     group = commands.add_parser("services", help="Internal services.").add_subparsers(required=True, metavar="command")
     _add_policy_options(_named(group, "add", add))
-    _named(group, "rotate-secret", rotate_secret)
+    rotation = _named(group, "rotate-secret", rotate_secret)
+    rotation.add_argument("--stolen", action="store_true", help="End the secrets before at once.")
     _add_key_options(_named(group, "add-key", add_key))
     _named(group, "remove-key", remove_key).add_argument("kid", help="As `services list` shows it.")
     where = _named(group, "set-jwks-url", set_jwks_url)

@@ -55,11 +55,17 @@ class ServiceRegistry:
             tx.audit.event("service_added", now, service_id=service_id, detail={"name": name})
         return secret
 
-    def rotate_secret(self, name: str) -> Secret:
-        """Return a further secret, shown this once; the one before stays valid, older ones end."""
+    def rotate_secret(self, name: str, *, is_stolen: bool = False) -> Secret:
+        """Return a further secret, shown this once; the one before stays valid, older ones end.
+
+        ``is_stolen`` ends the one before as well, on every process within a second.
+        """
         secret = Secret(secrets.token_urlsafe(32))
 
         def change(tx: Transaction, service: Service, now: datetime) -> None:
+            if is_stolen:
+                tx.credentials.end_secrets(service.id, now)
+                tx.audit.event("service_secrets_ended", now, service_id=service.id)
             self._add_secret(tx, service, secret, now)
             tx.audit.event("service_secret_added", now, service_id=service.id)
 

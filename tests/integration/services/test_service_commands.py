@@ -82,6 +82,7 @@ def test_what_a_service_proves_itself_with_is_kept_shown_and_audited(
         "services remove-key scheduler laptop",
         "services remove-workload scheduler cluster system:serviceaccount:prod:*",
         "services set-jwks-url scheduler",
+        "services rotate-secret scheduler --stolen",
         "services rotate-secret scheduler",
         "services freeze scheduler",
         "services list",
@@ -89,7 +90,7 @@ def test_what_a_service_proves_itself_with_is_kept_shown_and_audited(
     )
 
     assert [(code, err) for code, _out, err in answers] == [(0, "")] * len(answers)
-    secret, listed, frozen = answers[0][1].strip(), answers[5][1], answers[11][1]
+    secret, listed, frozen = answers[0][1].strip(), answers[5][1], answers[12][1]
     assert listed.startswith("scheduler\n  secret until ")
     assert "  key laptop\n" in listed
     assert " until 2999-01-31 00:00 UTC\n" in listed
@@ -102,8 +103,8 @@ def test_what_a_service_proves_itself_with_is_kept_shown_and_audited(
     assert secret not in "".join(out for _code, out, _err in answers[1:])
     assert audited(database_url) == [
         "service_added", "service_key_added", "service_key_added", "service_jwks_url_set", "service_workload_added",
-        "service_key_removed", "service_workload_removed", "service_jwks_url_set", "service_secret_added",
-        "service_frozen", "service_unfrozen",
+        "service_key_removed", "service_workload_removed", "service_jwks_url_set", "service_secrets_ended",
+        "service_secret_added", "service_secret_added", "service_frozen", "service_unfrozen",
     ]  # fmt: skip
 
 
