@@ -49,6 +49,19 @@ def read_object(body: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, max_depth: i
     return document
 
 
+def read_lenient_object(body: bytes) -> JSONObject | None:
+    """Return an object as ``json.loads`` reads it, null when it cannot; never raises.
+
+    For answers that must not be lost over an oddity: unpaired surrogates, ``NaN``, huge numbers and doubled keys
+    may be in it, so each member is to be checked by whoever takes it.
+    """
+    try:
+        document: object = json.loads(body.decode("utf-8-sig", "replace"), parse_int=float)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
 def _without_duplicates(pairs: Sequence[tuple[str, object]]) -> JSONObject:
     result = dict(pairs)
     if len(result) != len(pairs):

@@ -7,6 +7,7 @@ else is an outage. Source: RFC 6749 sections 5.1 and 5.2.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from app.domain.errors import ProviderError, ProviderThrottled, ProviderUnavaila
 from app.domain.secret import Secret
 from app.domain.tokens import TokenAnswer
 from app.providers.http import Reply
-from app.providers.json_reader import JSONObject, read_object
+from app.providers.json_reader import JSONObject, read_lenient_object, read_object
 
 _LONGEST_PROMISE_S = 10**9
 _ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -48,11 +49,11 @@ def read_token_answer(reply: Reply) -> TokenAnswer | Refusal:
     us must not be lost.
     """
     _refuse_outages(reply)
-    body = read_object(reply.body)
     if reply.status in (200, 201):
-        answer = _tokens(body)
+        answer = _tokens(read_lenient_object(reply.body) or {})
         if answer.access_token is not None or answer.refresh_token is not None:
             return answer
+    body = read_object(reply.body)
     if "error" not in body:
         raise ProviderUnavailable("no_token" if reply.status in (200, 201) else f"http_{reply.status}")
     return _refusal(reply, body)
@@ -98,9 +99,9 @@ def _token(value: object) -> Secret | None:
 def _seconds(value: object) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:18])
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value < 1:
         return None
-    return min(int(value), _LONGEST_PROMISE_S)
+    return int(min(value, _LONGEST_PROMISE_S))
 
 
 def _scope(value: object) -> str | None:

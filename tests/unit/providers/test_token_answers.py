@@ -8,7 +8,7 @@ import pytest
 
 from app.domain.errors import ProviderThrottled, ProviderUnavailable
 from app.domain.secret import Secret
-from app.domain.tokens import TokenAnswer
+from app.domain.tokens import LONGEST_LIFETIME_S, TokenAnswer
 from app.providers.http import Reply
 from app.providers.token_answers import Refusal, general_failure, read_token_answer
 
@@ -85,6 +85,18 @@ def test_a_refresh_token_is_kept_whatever_else_is_wrong():
 
     assert answer.refresh_token == Secret("rt")
     assert answer.access_token is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [b'"expires_in":1e999', b'"expires_in":NaN', b'"expires_in":' + b"9" * 5000, b'"x":1,"x":2', b'"x":"\xff\\ud800"',
+     b'"x":' + b"[" * 80 + b"]" * 80],
+)  # fmt: skip
+def test_a_refresh_token_in_a_document_nobody_should_write_is_kept(odd):
+    answer = read_token_answer(reply(b'{"access_token":"at","refresh_token":"rt",' + odd + b"}"))
+
+    assert (answer.access_token, answer.refresh_token) == (Secret("at"), Secret("rt"))
+    assert answer.lifetime().total_seconds() <= LONGEST_LIFETIME_S
 
 
 @pytest.mark.parametrize("body", [{}, {"token_type": "Bearer"}, {"id_token": "a.b.c"}, {"access_token": ""}])
