@@ -85,6 +85,7 @@ class Refresher:
     confirm_after_s: float
     store_retry_s: float = STORE_RETRY_S
     sleep: Callable[[float], None] = time.sleep
+    _calling: set[UUID] = field(default_factory=set)
     _untold: dict[UUID, _Ending] = field(default_factory=dict)
     _telling: threading.Lock = field(default_factory=threading.Lock)
 
@@ -113,6 +114,18 @@ class Refresher:
         A further call follows at once in two cases: a refused token has an unused sibling, or the answer of a
         provider with a grace period got lost (only there, and once, is repeating it safe).
         """
+        begun = lease.attempt_id
+        self._calling.add(begun)
+        try:
+            self._call(lease)
+        finally:
+            self._calling.discard(begun)
+
+    def is_calling(self) -> bool:
+        """Return whether a call is under way, or its answer not stored yet: this process must not end now."""
+        return bool(self._calling)
+
+    def _call(self, lease: Lease) -> None:
         may_replay = True
         while True:
             try:

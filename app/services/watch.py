@@ -43,9 +43,13 @@ class Watch:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        """Begin in threads that end with the process; call it once, after any fork."""
+        """Begin in threads that end with the process; call it once, after any fork.
+
+        They are no daemons: a process that is told to stop waits for them, and they for the calls under way. A web
+        server waits for its requests alone, and a caller who went away has none.
+        """
         for name, work in (("presence", self.presence.beat), ("watch", self.look)):
-            threading.Thread(target=self._repeat, args=(name, work), name=name, daemon=True).start()
+            threading.Thread(target=self._repeat, args=(name, work), name=name).start()
 
     def stop(self) -> None:
         """End after the present round."""
@@ -84,7 +88,8 @@ class Watch:
         return retry_at(rotation, self.clock(), 0, attempt.access_expires_at)
 
     def _repeat(self, name: str, work: Callable[[], None]) -> None:
-        while not self._stop.is_set():
+        main = threading.main_thread()
+        while not self._stop.is_set() and (main.is_alive() or self.refresher.is_calling()):
             try:
                 work()
             except LatchkeyError as error:

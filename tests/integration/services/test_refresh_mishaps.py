@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -185,9 +187,7 @@ def test_a_process_is_heard_of_while_its_watch_waits_for_the_database(
             goes_on.wait(20)
             raise StoreUnavailable("pool_exhausted")
 
-    held = Watch(
-        Waiting(house), other, house.tokens.refresher, house.providers, house.nudge, house.clock, settled_s=0
-    )
+    held = Watch(Waiting(house), other, house.tokens.refresher, house.providers, house.nudge, house.clock, settled_s=0)
     held.start()
     try:
         assert is_waiting.wait(20)
@@ -221,3 +221,42 @@ def test_a_process_with_an_open_attempt_is_remembered_however_long_it_is_silent(
     assert outcomes(house) == ["ambiguous"]
     starting.close()
     assert execute(house, "SELECT count(*) FROM processes WHERE id = CAST(:id AS uuid)", id=finished.identity) == [(0,)]
+
+
+def test_a_call_is_under_way_until_its_answer_is_stored(house: House, connection_id: UUID) -> None:
+    seen: list[bool] = []
+    house.provider.during_refresh = lambda: seen.append(house.tokens.refresher.is_calling())
+
+    house.tokens.get(connection_id, 60)
+
+    assert (seen, house.tokens.refresher.is_calling()) == ([True], False)
+
+
+STOPPED = """
+import threading, time
+from app.domain.errors import StoreUnavailable
+from app.services.watch import Watch
+
+class Surroundings:
+    calling = True
+    def beat(self): pass
+    def settle(self): raise StoreUnavailable("no_connection")
+    def is_calling(self): return self.calling
+
+def store_an_answer():
+    time.sleep(1.0)
+    print("stored", flush=True)
+    around.calling = False
+
+around = Surroundings()
+Watch(None, around, around, None, None, None).start()
+# As a server runs requests: nobody waits for this thread.
+threading.Thread(target=store_an_answer, daemon=True).start()
+"""
+
+
+def test_a_process_does_not_end_under_a_call() -> None:
+    """A web server that is told to stop forgets requests whose callers went away."""
+    done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout == "stored\n"
