@@ -91,9 +91,7 @@ LAST_CHANCE_S = 120.0
 """How long before the end of the access token a strict provider is asked again after a call without answer."""
 
 
-def retry_at(
-    rotation: RotationClass, now: datetime, delay_s: float, access_expires_at: datetime | None
-) -> datetime:
+def retry_at(rotation: RotationClass, now: datetime, delay_s: float, access_expires_at: datetime | None) -> datetime:
     """Return when to ask again after a call whose fate is unknown: it may have used the refresh token up.
 
     Where the old token stays good, after the ordinary delay. With ``grace`` the delay must stay short, so the

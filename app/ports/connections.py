@@ -180,9 +180,7 @@ class TokenStore(Protocol):
         connection gets nothing: its data key is gone, so nothing sealed for it can ever be read.
         """
 
-    def lease_again(
-        self, lease: Lease, attempt_id: UUID, lease_s: float, sibling: StoredTokens | None
-    ) -> Lease | None:
+    def lease_again(self, lease: Lease, attempt_id: UUID, lease_s: float, sibling: StoredTokens | None) -> Lease | None:
         """Begin a further attempt under a lease still held, with the tokens of ``sibling`` or the same ones.
 
         Null when the lease is not ours any more.

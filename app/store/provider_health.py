@@ -155,9 +155,7 @@ class PostgresProviderHealth:
             select(_H.cause, _H.openings, is_recent).where(_H.provider == provider).with_for_update()
         ).one()
 
-    def _pause(
-        self, provider: str, cause: Cause, code: str, openings: int, for_s: float, **more: object
-    ) -> None:
+    def _pause(self, provider: str, cause: Cause, code: str, openings: int, for_s: float, **more: object) -> None:
         self._set(
             provider,
             cause=cause,

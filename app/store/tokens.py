@@ -127,9 +127,7 @@ class PostgresTokens:
         open_attempt(self._connection, lease, owner)
         return lease
 
-    def lease_again(
-        self, lease: Lease, attempt_id: UUID, lease_s: float, sibling: StoredTokens | None
-    ) -> Lease | None:
+    def lease_again(self, lease: Lease, attempt_id: UUID, lease_s: float, sibling: StoredTokens | None) -> Lease | None:
         """Begin a further attempt under a lease still held, with the tokens of ``sibling`` or the same ones.
 
         Null when the lease is not ours any more.
@@ -181,9 +179,7 @@ class PostgresTokens:
 
     def put_off(self, connection_id: UUID, until: datetime) -> None:
         """Let nobody claim the refresh before ``until``; callers who need a token are not held back."""
-        self._connection.execute(
-            update(connections).where(_C.id == connection_id).values(refresh_claimed_until=until)
-        )
+        self._connection.execute(update(connections).where(_C.id == connection_id).values(refresh_claimed_until=until))
 
     def append(self, generation: NewGeneration) -> bool:
         """Append a generation, always, with the end of its attempt; say whether the pointer moved to it.

@@ -284,6 +284,7 @@ def calendars(number: int) -> str:
     """Return for example ``1 calendar``."""
     return counted(number, "calendar", "calendars")
 
+
 REFERENCE_TITLE = "Interface for services"
 REFERENCE_MACHINES = "For programs, the same as OpenAPI 3.1:"
 REFERENCE_AUTHENTICATION = "How a service proves who it is"

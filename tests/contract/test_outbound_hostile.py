@@ -21,6 +21,7 @@ from app.domain.errors import ProviderUnavailable
 from app.domain.secret import Secret
 from app.guard import NetworkInsideTransaction, transaction
 from app.providers.client_authentication import SecretInBody
+from app.providers.credential_list import CredentialList
 from app.providers.google.token_refusals import classify
 from app.providers.http import OutboundClient, Reply
 from app.providers.live_calls import revoke_token
@@ -252,7 +253,8 @@ def test_a_redirect_is_returned_and_nothing_is_sent_on():
 
         with hostile(redirect) as server, client_of(server) as client:
             reply = client.request("POST", f"{ORIGIN}/token", form={"refresh_token": "secret"})
-            endpoint = TokenEndpoint(client, f"{ORIGIN}/token", SecretInBody("id", Secret("s")), classify)
+            credentials = CredentialList("provider", lambda: [SecretInBody("id", Secret("s"))])
+            endpoint = TokenEndpoint(client, f"{ORIGIN}/token", credentials, classify)
             with pytest.raises(ProviderUnavailable, match="redirect"):
                 endpoint.refresh(Secret("refresh"))
 

@@ -70,6 +70,8 @@ def test_a_held_call_has_done_its_work_and_is_in_flight(walker, running):
         asking.join()
 
     assert in_flight
+    # The caller has its answer a moment before the server is through with it.
+    eventually(lambda: held.ended_at, within_s=10, what="the end", every_s=0.01)
     assert held.ended_at - held.began_at >= 1.0
 
 

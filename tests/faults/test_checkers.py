@@ -80,9 +80,7 @@ def with_connection(history: History, connection: UUID, **changes: object) -> Hi
 
 def with_attempt(history: History, number: int, **changes: object) -> History:
     wanted = UUID(int=number)
-    return replace(
-        history, attempts=tuple(replace(a, **changes) if a.id == wanted else a for a in history.attempts)
-    )
+    return replace(history, attempts=tuple(replace(a, **changes) if a.id == wanted else a for a in history.attempts))
 
 
 def with_hand_out(history: History, *more: HandOut) -> History:

@@ -58,9 +58,7 @@ def test_two_hundred_callers_and_all_workers_make_one_call_and_share_its_token(
     stage.place.fault("oidc.token", "hang", seconds=provider_s, count=None)
     stage.crew.wait_until_ready([stage.crew.start(Job("work", threads=WORKERS))])
 
-    answers = ask_at_once(
-        stage, connection, processes=PROCESSES, threads=CALLERS // PROCESSES, workers=WORKERS
-    )
+    answers = ask_at_once(stage, connection, processes=PROCESSES, threads=CALLERS // PROCESSES, workers=WORKERS)
 
     assert len(answers) == CALLERS
     assert [a for a in answers if "error" in a] == []

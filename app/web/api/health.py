@@ -56,9 +56,7 @@ def alive() -> Response:
             Readiness,
             {"status": "degraded", "faults": ["broker_unavailable"]},
         ),
-        Answer(
-            503, "Send no requests here now.", Readiness, {"status": "not_ready", "faults": ["store_unavailable"]}
-        ),
+        Answer(503, "Send no requests here now.", Readiness, {"status": "not_ready", "faults": ["store_unavailable"]}),
     ),
 )
 def ready() -> Response:

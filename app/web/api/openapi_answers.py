@@ -84,9 +84,7 @@ def _of_caller(who: str, operation: Operation) -> Iterator[tuple[int, ErrorCode]
 def _answer(answer: Answer, schemas: Schemas) -> dict[str, object]:
     made: dict[str, object] = {"description": answer.description, "headers": _headers(answer.headers)}
     if answer.body is not None:
-        content: dict[str, object] = {
-            "schema": {"type": "string"} if answer.body is str else schemas.of(answer.body)
-        }
+        content: dict[str, object] = {"schema": {"type": "string"} if answer.body is str else schemas.of(answer.body)}
         if answer.example is not None:
             content["example"] = dict(answer.example)
         made["content"] = {answer.media_type: content}

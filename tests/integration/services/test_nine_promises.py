@@ -39,10 +39,14 @@ SLOW_S = 11.0
 """Longer than the ten seconds after which a fixed lock elsewhere let a second call through."""
 
 MOVE = (
-    ("UPDATE token_generations t SET sealed_access = o.sealed_access FROM token_generations o"
-    " WHERE t.connection_id = :ours AND o.connection_id = :theirs"),
-    ("UPDATE data_keys k SET wrapped_key = o.wrapped_key FROM data_keys o"
-    " WHERE k.connection_id = :ours AND o.connection_id = :theirs"),
+    (
+        "UPDATE token_generations t SET sealed_access = o.sealed_access FROM token_generations o"
+        " WHERE t.connection_id = :ours AND o.connection_id = :theirs"
+    ),
+    (
+        "UPDATE data_keys k SET wrapped_key = o.wrapped_key FROM data_keys o"
+        " WHERE k.connection_id = :ours AND o.connection_id = :theirs"
+    ),
 )
 
 DEAD = InvalidGrant("invalid_grant", reason=Reason.REVOKED_BY_USER)

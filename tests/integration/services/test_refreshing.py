@@ -281,9 +281,7 @@ def other(database_url: str) -> Iterator[PostgresPresence]:
 
 def watch(house: House, presence: PostgresPresence) -> Watch:
     """Return a watch that does not care how long the database server is up."""
-    return Watch(
-        house.store, presence, house.tokens.refresher, house.providers, house.nudge, house.clock, settled_s=0
-    )
+    return Watch(house.store, presence, house.tokens.refresher, house.providers, house.nudge, house.clock, settled_s=0)
 
 
 def die(house: House, process: PostgresPresence) -> None:

@@ -151,9 +151,7 @@ def test_services_prove_themselves_and_are_told_when_to_come_back(described):
 
 
 def contract(name="planted", **members):
-    return Operation(
-        id=name, group=Group.HEALTH, summary="Plant", **{"answers": (Answer(200, "Planted."),), **members}
-    )
+    return Operation(id=name, group=Group.HEALTH, summary="Plant", **{"answers": (Answer(200, "Planted."),), **members})
 
 
 def test_two_operations_of_one_name_are_refused(app, planted):
