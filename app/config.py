@@ -23,6 +23,8 @@ from app.domain.tokens import RotationClass
 
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]", "::1"}
 _PREFIX = "LATCHKEY_"
+_PROVIDER_KEY = re.compile(r"[a-z0-9-]{1,63}")
+"""What requests and our own addresses take for one."""
 _FORBIDDEN = ("OAUTHLIB_INSECURE_TRANSPORT",)
 """A switch that would let tokens travel in clear text."""
 
@@ -143,9 +145,9 @@ class ProvidersFile(BaseModel):
             if len({issuer.issuer for issuer in issuers.values()}) != len(issuers):
                 found.append(f"{kind}: two tables have the same issuer")
         found += [
-            f"providers.{key}: a key has lower-case letters, digits and '-'"
+            f"providers.{key}: a key has 1 to 63 characters of a-z, 0-9 and '-'"
             for key in self.providers
-            if not key.replace("-", "").isalnum() or key != key.lower()
+            if not _PROVIDER_KEY.fullmatch(key)
         ]
         if not self.providers:
             found.append("the providers file declares no provider")

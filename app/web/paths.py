@@ -18,7 +18,7 @@ CONNECT_LINKS = "/connect-links"
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _OWN = re.compile(
     rf"/connections(?:/{_UUID}(?:/repair|/disconnect)?)?"
-    r"|/connect(?:\?provider=[a-z0-9-]{1,40})?"
+    r"|/connect(?:\?provider=[a-z0-9-]{1,63})?"
     rf"|/connect-links/{_UUID}"
     r"|/agenda(?:\?from=\d{4}-\d{2}-\d{2}(?:&days=\d{1,2})?)?"
 )

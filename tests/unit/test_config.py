@@ -85,8 +85,17 @@ def test_every_fault_of_the_providers_file_is_named(environment: Path) -> None:
 
     assert "providers.google" in found
     assert "issuer is missing" in found
-    assert "lower-case" in found
+    assert "providers.Acme: a key has" in found
     assert "planted" not in found
+
+
+def test_a_provider_has_a_key_that_requests_and_addresses_can_name(environment: Path) -> None:
+    table = 'kind = "oidc"\ndisplay_name = "A"\nclient_id = "x"\nclient_secret = "s"\nissuer = "https://a.example.com"\n'
+    keys = {"acme-2": False, "a" * 63: False, "a" * 64: True, "Acme": True, "acm\u00e9": True, "acme.2": True}
+
+    for key, is_fault in keys.items():
+        environment.write_text(f'{PROVIDERS}[providers."{key}"]\n{table}')
+        assert ("a key has" in (faults() if is_fault else str(load_config()))) is is_fault
 
 
 def test_routes_are_refused_on_a_public_installation(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:

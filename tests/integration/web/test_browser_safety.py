@@ -78,6 +78,14 @@ def test_a_session_that_ended_leads_to_the_sign_in_and_back(browser, services):
     assert answer.headers["Location"] == "/?return_to=/agenda%3Ffrom%3D2026-11-23%26days%3D3"
 
 
+def test_the_address_services_send_people_to_survives_the_sign_in(stranger):
+    wanted = f"/connect?provider={'a' * 63}"
+
+    text = stranger.get("/", query_string={"return_to": wanted}).get_data(as_text=True)
+
+    assert f'name="return_to" value="{wanted}"' in text
+
+
 @pytest.mark.parametrize(
     "target",
     ["//evil.test", "https://evil.test", "/\\evil.test", "/connections/../x", "javascript:alert(1)", "/connections\n"],
