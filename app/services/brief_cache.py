@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from app.services.shared_look import SharedLook
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -23,20 +25,24 @@ MOST_ENTRIES = 10_000
 class BriefCache(Generic[K, V]):
     """Keeps what ``load`` returned for ``KEPT_S`` seconds; errors are not kept.
 
-    Safe between threads without a lock: single dictionary operations are atomic, and a race costs one more load.
+    Safe between threads: single dictionary operations are atomic, and of many threads that miss at once one loads.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._entries: dict[K, tuple[float, V]] = {}
+        self._looks: SharedLook[K, V] = SharedLook()
 
     def get(self, key: K, load: Callable[[], V]) -> V:
         """Return the kept answer for ``key``, or load and keep it."""
-        entry, now = self._entries.get(key), self._monotonic()
-        if entry is not None and now < entry[0]:
+        entry = self._entries.get(key)
+        if entry is not None and self._monotonic() < entry[0]:
             return entry[1]
+        return self._looks.at(key, lambda: self._load(key, load))
+
+    def _load(self, key: K, load: Callable[[], V]) -> V:
         # Timed before loading: an answer is as old as the moment it was asked for.
-        value = load()
+        now, value = self._monotonic(), load()
         if len(self._entries) >= MOST_ENTRIES:
             self._entries.clear()
         self._entries[key] = (now + KEPT_S, value)
