@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 
 from app.domain.connections import Connection, Reason, Status
 from app.domain.errors import (
+    CipherError,
     InvalidGrant,
     LatchkeyError,
     ProviderRejected,
@@ -274,6 +275,10 @@ class Refresher:
 
     def _failed(self, lease: Lease, error: LatchkeyError) -> None:
         """Write down a failure that says nothing about the grant, and hold back for a while."""
+        if isinstance(error, CipherError):
+            # A sibling sealed with a key that is gone never opens: the current token's refusal must count next time.
+            with suppress(StoreUnavailable), self.store.transaction() as tx:
+                tx.tokens.refuse(lease)
         outcome = "ambiguous" if isinstance(error, ProviderUnavailable) else "failed"
         self._end(_Ending(lease, outcome, error.code, self._again_at(lease, error), failed=True))
 

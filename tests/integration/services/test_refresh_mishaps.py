@@ -14,13 +14,21 @@ from uuid import UUID
 
 import pytest
 
-from app.domain.errors import ProviderUnavailable, StoreUnavailable
+from app.domain.errors import (
+    CipherError,
+    ProviderThrottled,
+    ProviderUnavailable,
+    ReconnectRequired,
+    StoreUnavailable,
+)
 from app.domain.secret import Secret
 from app.services.watch import Watch
 from app.store.presence import PostgresPresence
-from tests.integration.services.conftest import House
+from tests.integration.services.conftest import CONFIRM_AFTER_S, House
 from tests.integration.services.test_refreshing import (
+    DEAD,
     LOST,
+    crossed_calls,
     cut_off,
     die,
     execute,
@@ -145,7 +153,7 @@ def test_an_answer_that_cannot_be_stored_for_any_other_reason_is_on_disk(
 
 
 def test_an_answer_on_disk_that_never_fits_stands_in_nobodys_way(
-    house: House, connection_id: UUID, other: PostgresPresence, tmp_path: Path, database_url: str
+    house: House, connection_id: UUID, other: PostgresPresence, tmp_path: Path
 ) -> None:
     _store, process = cut_off(house)
     with pytest.raises(StoreUnavailable):
@@ -155,7 +163,7 @@ def test_an_answer_on_disk_that_never_fits_stands_in_nobodys_way(
     misfit = json.loads(kept.read_bytes()) | {"generation": 1, "parent": 9}
     (tmp_path / "escrow" / "0-misfit.json").write_text(json.dumps(misfit))
 
-    watch(house, PostgresPresence(database_url)).round()
+    watch(house, other).round()
 
     assert outcomes(house) == ["stored"]
 
@@ -176,7 +184,7 @@ def test_an_unforeseen_fault_of_a_call_counts_as_an_answer_that_got_lost(house: 
 
 
 def test_a_process_is_heard_of_while_its_watch_waits_for_the_database(
-    house: House, database_url: str, other: PostgresPresence
+    house: House, other: PostgresPresence
 ) -> None:
     """A watch that waits in the queue for a connection must not be taken for dead."""
     is_waiting, goes_on = threading.Event(), threading.Event()
@@ -202,6 +210,9 @@ def test_a_process_is_heard_of_while_its_watch_waits_for_the_database(
     finally:
         held.stop()
         goes_on.set()
+        for thread in threading.enumerate():
+            if thread.name in {"presence", "watch"}:
+                thread.join(20)
 
 
 def test_a_process_with_an_open_attempt_is_remembered_however_long_it_is_silent(
@@ -221,6 +232,24 @@ def test_a_process_with_an_open_attempt_is_remembered_however_long_it_is_silent(
     assert outcomes(house) == ["ambiguous"]
     starting.close()
     assert execute(house, "SELECT count(*) FROM processes WHERE id = CAST(:id AS uuid)", id=finished.identity) == [(0,)]
+
+
+def test_a_sibling_that_does_not_open_is_not_tried_for_ever(house: House, connection_id: UUID) -> None:
+    first, _second = crossed_calls(house, connection_id)
+    execute(
+        house, "UPDATE token_generations SET sealed_refresh = sealed_access WHERE generation = :number",
+        number=first.generation,
+    )  # fmt: skip
+    house.provider.failures = [DEAD]
+    with pytest.raises(CipherError):
+        house.tokens.get(connection_id, 60)
+    for _ in range(2):
+        house.clock.advance(CONFIRM_AFTER_S + 1)
+        house.provider.failures = [DEAD]
+        with pytest.raises((ProviderThrottled, ReconnectRequired)) as caught:
+            house.tokens.get(connection_id, 60)
+
+    assert isinstance(caught.value, ReconnectRequired)
 
 
 def test_a_call_is_under_way_until_its_answer_is_stored(house: House, connection_id: UUID) -> None:
