@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 from app.domain.connections import Connection, Reason, Status
@@ -26,7 +27,7 @@ from app.domain.errors import (
     ValidityUnattainable,
 )
 from app.domain.tokens import AccessToken
-from app.ports import Clock, Lease, Sealer, Store, StoredTokens
+from app.ports import Clock, Sealer, Store, StoredTokens
 from app.services.refreshing import LEASE_S, Refresher, seal_context
 from app.services.shared_look import SharedLook
 
@@ -44,8 +45,8 @@ REJECTIONS_APART_S = 3.0
 """A token that a caller says was rejected is replaced only when it is at least this old."""
 
 POLL_S = 0.05
-POLL_MOST_S = 0.25
-"""Readers look again ever more seldom, and one of each process for all of them."""
+POLL_MOST_S = 0.15
+"""Who waits for another process looks again ever more seldom."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class AccessTokens:
     wait_s: float = WAIT_S
     sleep: Callable[[float], None] = time.sleep
     waiting: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(MOST_WAITING))
-    looks: SharedLook[UUID, StoredTokens] = field(default_factory=SharedLook)
+    shared: SharedLook[UUID, StoredTokens] = field(default_factory=SharedLook)
 
     def get(
         self, connection_id: UUID, min_validity_s: float = WORK_VALIDITY_S, rejected_sha256: str | None = None
@@ -194,35 +195,34 @@ class AccessTokens:
             raise ProviderThrottled("refreshed_just_now", retry_after_s=wait_s)
 
     def _renew(self, tokens: StoredTokens, min_validity_s: float, rejected: str | None) -> AccessToken:
-        """Refresh, or wait for whoever does, until a token serves."""
+        """Refresh, or wait for whoever does, until a token serves.
+
+        Of all threads of this process that want a token of one connection, one goes for it and the others wait for
+        that one. Who needs more than it brought, goes once itself.
+        """
         with self._place_to_wait():
-            for pause_s in self._pauses():
-                if pause_s:
-                    tokens = self._look_again(tokens.connection.id, pause_s)
-                    current = self._fresh(tokens, min_validity_s, rejected)
-                    if current is not None:
-                        return current
-                self._hold_back(tokens)
-                lease = self.refresher.lease(tokens) if tokens.lease_free else None
-                if lease is not None:
-                    return self._refresh_now(lease, min_validity_s, rejected)
+            for _ in range(2):
+                bring = partial(self._bring, tokens, min_validity_s, rejected)
+                tokens = self.shared.at(tokens.connection.id, bring)
+                current = self._fresh(tokens, min_validity_s, rejected)
+                if current is not None:
+                    return current
+        raise ValidityUnattainable
+
+    def _bring(self, tokens: StoredTokens, min_validity_s: float, rejected: str | None) -> StoredTokens:
+        """Return tokens that were refreshed here, or that somebody else's refresh has made serve."""
+        for pause_s in self._pauses():
+            if pause_s:
+                self.sleep(pause_s)
+                tokens = self._read(tokens.connection.id)
+                if self._fresh(tokens, min_validity_s, rejected) is not None:
+                    return tokens
+            self._hold_back(tokens)
+            lease = self.refresher.lease(tokens) if tokens.lease_free else None
+            if lease is not None:
+                self.refresher.call(lease)
+                return self._read(tokens.connection.id)
         raise RefreshInProgress
-
-    def _refresh_now(self, lease: Lease, min_validity_s: float, rejected: str | None) -> AccessToken:
-        self.refresher.call(lease)
-        current = self._fresh(self._read(lease.connection_id), min_validity_s, rejected)
-        if current is None:
-            raise ValidityUnattainable
-        return current
-
-    def _look_again(self, connection_id: UUID, pause_s: float) -> StoredTokens:
-        """Return the tokens after a pause; all threads that wait for one connection share one look."""
-
-        def look() -> StoredTokens:
-            self.sleep(pause_s)
-            return self._read(connection_id)
-
-        return self.looks.at(connection_id, look)
 
     @contextmanager
     def _place_to_wait(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""One look for all threads that want to look at the same thing: a crowd that waits must not load the database."""
+"""One thread works for all that want the same thing at the same time: a crowd must not load the database."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_without_the_lease_the_same_experiment_ends_the_grant_and_the_checkers_s
     stage.place.forget_calls()
     stage.place.fault("oidc.token", "hang", seconds=1.0, count=None)
 
-    ask_at_once(stage, connection, processes=1, threads=FEW, workers=0, is_guarded=False)
+    ask_at_once(stage, connection, processes=FEW, threads=1, workers=0, is_guarded=False)
     stage.place.mend()
 
     assert stage.place.calls("oidc.token") > 1
