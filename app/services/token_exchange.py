@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
 from uuid import UUID
@@ -18,7 +18,7 @@ from app.ports import Clock, HandOut, Sealer
 from app.services.access_tokens import AccessTokens
 from app.services.brief_cache import KEPT_S, BriefCache
 from app.services.hand_out_log import HandOutLog
-from app.services.hourly_quota import HourlyQuota
+from app.services.hourly_quota import HourlyQuota, Purse
 from app.services.resolution import CHECKS, Ask, Resolved, Resolver
 
 DEFAULT_MIN_VALIDITY_S = 60
@@ -125,8 +125,7 @@ class TokenExchange:
                 exchanged = self._release(service, cleared, token)
         finally:
             if exchanged is None:
-                for policy_id, limit in charged:
-                    self.quota.give_back(policy_id, limit)
+                self._give_back(charged)
         return exchanged
 
     def _clear(self, service_id: UUID, ask: Ask) -> _Cleared:
@@ -152,29 +151,36 @@ class TokenExchange:
         except LatchkeyError as error:
             raise ExchangeRefused(error, cleared.found.connection) from error
 
-    def _charge(self, cleared: _Cleared) -> tuple[tuple[UUID, int], ...]:
-        """Count the hand-out against every limited policy it rests on; returns them. Raises ``RateLimited``.
+    def _charge(self, cleared: _Cleared) -> tuple[Purse, ...]:
+        """Count the hand-out against every limited policy it rests on; returns what it was counted in.
 
-        When one is spent, the others may still allow the request without it.
+        When one is spent, the others may still allow the request without it. Raises ``RateLimited``, and
+        ``StoreUnavailable``; then nothing is counted.
         """
         verdict: Allowed | Denied = cleared.verdict
         spent: set[UUID] = set()
         wait_s = 0.0
         while isinstance(verdict, Allowed):
-            charged: list[tuple[UUID, int]] = []
-            for policy_id, limit in verdict.limits:
-                wait_s = self.quota.spend(policy_id, limit)
-                if wait_s:
-                    spent.add(policy_id)
-                    break
-                charged.append((policy_id, limit))
-            else:
-                return tuple(charged)
-            for policy_id, limit in charged:
-                self.quota.give_back(policy_id, limit)
+            charged: list[Purse] = []
+            try:
+                for policy_id, limit in verdict.limits:
+                    purse, wait_s = self.quota.spend(policy_id, limit)
+                    if wait_s:
+                        spent.add(policy_id)
+                        break
+                    charged.append(purse)
+                else:
+                    whole, charged = tuple(charged), []
+                    return whole
+            finally:
+                self._give_back(charged)
             rest = [policy for policy in cleared.found.standing.policies if policy.id not in spent]
             verdict = decide(rest, cleared.found.question)
         raise RateLimited("policy", retry_after_s=wait_s)
+
+    def _give_back(self, charged: Sequence[Purse]) -> None:
+        for purse in charged:
+            self.quota.give_back(purse)
 
     def _release(self, service: Service, cleared: _Cleared, token: AccessToken) -> Exchanged:
         """Write the hand-out down, then let the token go."""

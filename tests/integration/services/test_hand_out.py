@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -28,6 +29,7 @@ from app.domain.errors import (
     ScopeNotGranted,
     ScopesMissing,
     ServiceBlocked,
+    StoreUnavailable,
     UnknownConnection,
     UnknownProvider,
     ValidityUnattainable,
@@ -35,6 +37,8 @@ from app.domain.errors import (
 from app.domain.features import Feature
 from app.domain.policies import Terms
 from app.domain.subjects import Subject, SubjectMode
+from app.ports import Store, Transaction
+from app.services.hourly_quota import HourlyQuota
 from app.services.resolution import Ask
 from app.services.token_exchange import ExchangeRefused, ExchangeRequest
 from tests.fake_provider import ADA, SCOPES
@@ -573,6 +577,33 @@ def test_nobody_pauses_what_is_not_theirs(desk: Desk) -> None:
 # --- X18: rates
 
 
+def limited_policy(desk: Desk, limit: int) -> UUID:
+    """Return the id of a policy with an hourly limit."""
+    service = desk.service(replace(READ, max_per_hour=limit))
+    with desk.house.store.reading() as tx:
+        (policy,) = tx.policies.standing(service.id, person_id=None).policies
+    return policy.id
+
+
+def end_the_hour(desk: Desk) -> None:
+    """Let what was counted have been counted an hour ago."""
+    with desk.house.store.transaction() as tx:
+        tx.policies._connection.exec_driver_sql("UPDATE policy_usage SET hour = hour - interval '1 hour'")
+
+
+class Failing:
+    """The store, as long as it answers."""
+
+    def __init__(self, store: Store, answers: int) -> None:
+        self.store, self.answers = store, answers
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        if self.answers == 0:
+            raise StoreUnavailable("down")
+        self.answers -= 1
+        return self.store.transaction()
+
+
 def test_x18_a_loop_is_stopped_and_nobody_else_is(desk: Desk) -> None:
     mine, theirs = desk.connection(), desk.connection(OUTSIDER)
     service, other = desk.service(READ), desk.service(READ)
@@ -649,11 +680,36 @@ def test_a_new_hour_begins_anew(desk: Desk) -> None:
         node.get(service, by_connection(connection.id))
     assert 0 < caught.value.retry_after_s <= 3600
 
-    with desk.house.store.transaction() as tx:
-        tx.policies._connection.exec_driver_sql("UPDATE policy_usage SET hour = hour - interval '1 hour'")
+    end_the_hour(desk)
     watch[0] += 3601
 
     assert node.get(service, by_connection(connection.id))
+
+
+def test_what_is_given_back_counts_in_its_own_hour_alone(desk: Desk) -> None:
+    watch = [1000.0]
+    quota, policy_id = HourlyQuota(desk.house.store, lambda: watch[0]), limited_policy(desk, 2)
+    late, _ = quota.spend(policy_id, 2)
+    end_the_hour(desk)
+    watch[0] += 3601
+
+    first, wait_s = quota.spend(policy_id, 2)
+    quota.give_back(late)
+    waits = [wait_s, *(quota.spend(policy_id, 2)[1] for _ in range(3))]
+
+    assert first is not late
+    assert [wait_s > 0 for wait_s in waits] == [False, False, True, True]
+
+
+def test_what_is_given_back_after_a_refill_of_its_hour_can_be_spent(desk: Desk) -> None:
+    quota, policy_id = HourlyQuota(desk.house.store, lambda: 1000.0), limited_policy(desk, 2)
+    first, _ = quota.spend(policy_id, 2)
+    quota.spend(policy_id, 2)
+    assert quota.spend(policy_id, 2)[1] > 0
+
+    quota.give_back(first)
+
+    assert [quota.spend(policy_id, 2)[1] > 0 for _ in range(2)] == [False, True]
 
 
 def test_a_spent_policy_leaves_the_others_in_force(desk: Desk) -> None:
@@ -677,3 +733,16 @@ def test_what_was_not_handed_out_is_not_counted(desk: Desk) -> None:
     desk.house.clock.advance(3600)
 
     assert desk.exchange.exchange(service, ExchangeRequest(by_connection(connection.id)))
+
+
+def test_when_the_second_of_two_limits_cannot_be_counted_the_first_is_not(desk: Desk) -> None:
+    connection = desk.connection(scope=f"{SCOPES} {G}/gmail.send")
+    mail = replace(READ, features=frozenset({Feature.MAIL_SEND}), max_per_hour=1)
+    service = desk.service(replace(READ, max_per_hour=1), mail)
+    store = Failing(desk.house.store, answers=1)
+    desk.exchange = replace(desk.exchange, quota=HourlyQuota(store))  # type: ignore[arg-type]  # all it asks of a store
+    assert isinstance(desk.refusal(service, by_connection(connection.id)), StoreUnavailable)
+
+    store.answers = 2
+
+    assert desk.get(service, by_connection(connection.id))
