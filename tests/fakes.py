@@ -286,11 +286,16 @@ class FakeClients(Answering):
 
 @dataclass
 class FakeServiceTokens(Answering):
+    """Knows a token from the time it was first shown."""
+
     def check(self, token: str) -> Service:
         self.note("check", token)
         if token != SERVICE_TOKEN:
             raise InvalidClient("token")
         return SERVICE
+
+    def is_known(self, token: str) -> bool:
+        return token == SERVICE_TOKEN and ("check", token) in self.calls
 
     def issue(self, service: Service) -> tuple[Secret, int]:
         self.note("issue", service)

@@ -67,10 +67,19 @@ class ServiceTokens:
     def check(self, token: str) -> Service:
         """Return the service a token was issued to; raises ``InvalidClient`` and ``ClientFrozen``."""
         hashed = token_hash(token)
-        known, service = self._good.get(hashed, lambda: self._judge(hashed, token))
+        try:
+            known, service = self._good.get(hashed, lambda: self._judge(hashed, token))
+        except InvalidClient:
+            self._verified.pop(hashed, None)
+            raise
         if known.expires_at_s <= self.clock().timestamp() or self.keys.public_key(known.kid) is None:
+            self._verified.pop(hashed, None)
             raise InvalidClient("token")
         return service
+
+    def is_known(self, token: str) -> bool:
+        """Return whether this process has verified ``token`` and not refused it since; asks nobody, proves nothing."""
+        return token_hash(token) in self._verified
 
     def revoke(self, service: Service, token: str) -> None:
         """End a token that ``service`` holds; every process refuses it within a second (RFC 7009 section 2).

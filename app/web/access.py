@@ -10,9 +10,9 @@ from urllib.parse import quote
 from flask import abort, current_app, g, request
 from werkzeug.wrappers import Response
 
-from app.domain.errors import InvalidClient
+from app.domain.errors import InvalidClient, RateLimited
 from app.web import csrf, current
-from app.web.api.client_authentication import authenticate
+from app.web.api.client_authentication import authenticate, shows_known_token
 from app.web.errors import FormExpired
 from app.web.paths import HOME, own_path
 from app.web.rendering import see_other
@@ -75,7 +75,12 @@ def admit() -> Response | None:
 
 def _admit_service() -> None:
     attempts = current.failed_attempts()
-    attempts.refuse_more(request)
+    try:
+        attempts.refuse_more(request)
+    except RateLimited:
+        # Services behind one address share what it may fail: one that proved itself before is not held back by another.
+        if not shows_known_token(request, current.services()):
+            raise
     try:
         g.service = authenticate(request, current.services())
     except InvalidClient:

@@ -1,6 +1,7 @@
 """How often one address may fail to prove who it is, before that costs us anything.
 
-Only failures count, so a service that knows its secret is not held back by itself; a program that guesses is.
+Only failures count, so a service that knows its secret is not held back by itself; a program that guesses is. It holds
+back others behind its address as well, save those that show a token this process knows.
 """
 
 from __future__ import annotations

@@ -51,6 +51,17 @@ def authenticate(request: Request, services: Services) -> Service:
     raise InvalidClient("no usable credential")
 
 
+def shows_known_token(request: Request, services: Services) -> bool:
+    """Return whether the caller shows a Latchkey token that this process has verified before; costs one hash."""
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    credential = credential.strip()
+    return (
+        scheme.lower() == "bearer"
+        and len(credential) <= _LONGEST_CREDENTIAL
+        and services.callers.tokens.is_known(credential)
+    )
+
+
 def challenge(request: Request) -> str:
     """Return the ``WWW-Authenticate`` value that fits the method the caller tried."""
     if uses_bearer(request):

@@ -12,6 +12,7 @@ import jwt
 import psycopg
 import pytest
 
+from app.domain.errors import InvalidClient
 from app.domain.rates import TokenBuckets
 from app.services.service_tokens import TOKEN_LIFETIME_S, TOKEN_TYPE
 from app.web.current import SERVICES_KEY
@@ -280,6 +281,23 @@ def test_a_check_asks_the_database_no_oftener_than_before(web: Web, scheduler: S
     # One for the keys and one for token and service, again after most of a second; never one for each request.
     assert 2 <= len(sent) < 20
     assert len([statement for statement in sent if "revoked_tokens" in statement]) <= len(sent) / 2
+
+
+def test_a_token_is_known_from_its_first_use_to_its_first_refusal(web: Web, scheduler: Scheduler) -> None:
+    token, tokens, other = issued(scheduler), web.node.callers.tokens, Web(web.house).node.callers.tokens
+    assert not other.is_known(token)
+    other.check(token)
+    assert other.is_known(token)
+    assert web.revoke(token, scheduler.basic()).status_code == 200
+
+    with pytest.raises(InvalidClient):
+        tokens.check(token)
+    web.house.clock.advance(600)
+    with pytest.raises(InvalidClient):
+        other.check(token)
+
+    assert not tokens.is_known(token)
+    assert not other.is_known(token)
 
 
 def test_notes_of_revoked_tokens_go_when_the_tokens_have_ended(

@@ -500,3 +500,23 @@ def test_x18_from_outside_the_header_is_not_believed(ask):
         answer = ask(EXCHANGE, forged, **outside)
 
     assert answer.status_code == 429
+
+
+@pytest.mark.usefixtures("still")
+def test_x18_a_token_that_is_known_is_not_shut_out_by_a_neighbour(ask, basic):
+    wrong, values = basic_of("scheduler:wrong"), {**EXCHANGE, "unknown": "so that no request is worded as before"}
+    assert ask(EXCHANGE, BEARER).status_code == 200
+    for _ in range(BURST):
+        assert ask(EXCHANGE, wrong).status_code == 401
+
+    assert ask(values, BEARER).status_code == 200
+    for others in (wrong, basic, {"Authorization": "Bearer unknown"}, {"Authorization": f"Basic {SERVICE_TOKEN}"}):
+        assert refusal(ask(values, others)) == (429, "rate_limited")
+
+
+@pytest.mark.usefixtures("still")
+def test_x18_a_token_that_was_never_shown_waits_like_a_guess(ask):
+    for _ in range(BURST):
+        ask(EXCHANGE, basic_of("scheduler:wrong"))
+
+    assert ask(EXCHANGE, BEARER).status_code == 429
