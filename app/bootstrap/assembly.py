@@ -17,7 +17,7 @@ from app.bootstrap.surroundings import broker_check
 from app.config import LoadedConfig
 from app.crypto.keyring import Keyring
 from app.crypto.sealing import build_sealer
-from app.domain.rates import TokenBuckets
+from app.domain.rates import HandOutRates, TokenBuckets
 from app.nudge import CeleryNudge, publisher
 from app.ports import Clock, Nudge, Providers, Sealer, Spread, Store
 from app.services.access_tokens import AccessTokens
@@ -191,9 +191,10 @@ def _hand_out(core: _Core) -> _HandOut:
     log = HandOutLog(FileSpool(env.state_dir / "audit"), core.audit)
     resolver, quota = Resolver(store, core.providers, clock), HourlyQuota(store)
     rates = TokenBuckets(env.hand_outs_per_s, env.hand_outs_per_s * BURST_S, time.monotonic)
+    of_hand_outs = HandOutRates(rates)
     return {
-        "token_exchange": TokenExchange(resolver, core.tokens, core.sealer, clock, log, rates, quota),
-        "explain": Explain(resolver, core.gate, rates, quota, clock),
+        "token_exchange": TokenExchange(resolver, core.tokens, core.sealer, clock, log, of_hand_outs, quota),
+        "explain": Explain(resolver, core.gate, of_hand_outs, rates, quota, clock),
         "rates": rates,
         "hand_out_log": log,
     }

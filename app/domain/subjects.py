@@ -24,8 +24,8 @@ class SubjectMode(StrEnum):
 class Subject:
     """The subject of one exchange (RFC 8693 section 2.1), already verified.
 
-    At least one of ``person_id`` and ``connection_id`` is set. An id that came as a handle is not looked up here:
-    neither person nor connection need exist.
+    At least one of ``person_id`` and ``connection_id`` is set, unless a genuine user token names somebody who never
+    signed in here. An id that came as a handle is not looked up here: neither person nor connection need exist.
     """
 
     mode: SubjectMode
@@ -35,3 +35,8 @@ class Subject:
     """The one connection asked for; null lets the provider asked for decide among the person's connections."""
     purpose: str | None = None
     """What the signed statement is good for; null when it does not say. A request for another purpose must fail."""
+
+    @property
+    def names_somebody(self) -> bool:
+        """Return whether there is an id; there is none of somebody who never signed in here."""
+        return self.person_id is not None or self.connection_id is not None

@@ -14,7 +14,7 @@ from app.domain.errors import (
 )
 from app.domain.people import Service
 from app.domain.policies import Allowed
-from app.domain.rates import TokenBuckets
+from app.domain.rates import HandOutRates, TokenBuckets
 from app.ports import Clock, ProviderGate
 from app.services.hourly_quota import HourlyQuota
 from app.services.resolution import CHECKS, Resolved, Resolver
@@ -58,13 +58,15 @@ class Explain:
 
     resolver: Resolver
     gate: ProviderGate
-    rates: TokenBuckets
+    rates: HandOutRates
+    own_rates: TokenBuckets
+    """How often a service may ask for explanations."""
     quota: HourlyQuota
     clock: Clock
 
     def explain(self, service: Service, request: ExchangeRequest) -> Explanation:
         """Return the explanation; raises ``RateLimited`` for a caller in a loop, and ``StoreUnavailable``."""
-        wait_s = self.rates.take(("explain", service.id))
+        wait_s = self.own_rates.take(("explain", service.id))
         if wait_s:
             raise RateLimited("explanations", retry_after_s=wait_s)
         known = Check("authentication", is_passed=True)
@@ -96,7 +98,7 @@ class Explain:
         return None
 
     def _rate(self, service: Service, found: Resolved) -> LatchkeyError | None:
-        wait_s = self.rates.wait_s((service.id, found.ask.subject))
+        wait_s = self.rates.wait_s(service.id, found.ask.subject)
         if wait_s:
             return RateLimited("requests", retry_after_s=wait_s)
         limits = found.verdict.limits if isinstance(found.verdict, Allowed) else ()

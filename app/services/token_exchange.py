@@ -12,7 +12,7 @@ from app.domain.connections import Connection
 from app.domain.errors import LatchkeyError, RateLimited, RefreshInProgress
 from app.domain.people import Service
 from app.domain.policies import Allowed, Denied, decide
-from app.domain.rates import TokenBuckets
+from app.domain.rates import HandOutRates
 from app.domain.tokens import AccessToken
 from app.ports import Clock, HandOut, Sealer
 from app.services.access_tokens import AccessTokens
@@ -80,8 +80,8 @@ class TokenExchange:
     sealer: Sealer
     clock: Clock
     log: HandOutLog
-    rates: TokenBuckets
-    """Per service and subject: a caller in a loop is stopped before it costs anything."""
+    rates: HandOutRates
+    """A caller in a loop is stopped before it costs anything."""
     quota: HourlyQuota
     monotonic: Callable[[], float] = time.monotonic
     _cleared: BriefCache[tuple[UUID, Ask], _Cleared] = field(default_factory=BriefCache, init=False)
@@ -93,7 +93,7 @@ class TokenExchange:
         ``AccessTokens.serve`` in it. A refusal is written down like a release.
         """
         key = (service.id, request.ask)
-        wait_s = self.rates.take((service.id, request.ask.subject))
+        wait_s = self.rates.take(service.id, request.ask.subject)
         if wait_s:
             raise RateLimited("requests", retry_after_s=wait_s)
         if request.rejected_token_sha256 is not None:

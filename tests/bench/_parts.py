@@ -61,7 +61,7 @@ def _inside(app: Flask) -> list[tuple[str, float]]:
     return [
         ("authentication, with reading the form", _us(authenticated)),
         ("request", _us(lambda: token_request.exchange_request(values))),
-        ("rate", _us(lambda: exchange.rates.take((service.id, wanted.ask.subject)))),
+        ("rate", _us(lambda: exchange.rates.take(service.id, wanted.ask.subject))),
         ("query and policy, kept for 0.8 s", _us(lambda: exchange._cleared.get(key, from_the_database))),
         ("query and policy, from the database", _us(from_the_database, 300)),
         ("decryption", _us(lambda: exchange.access_tokens.serve(tokens, 60))),

@@ -17,7 +17,7 @@ from app.domain.errors import LatchkeyError
 from app.domain.features import Feature
 from app.domain.people import Service
 from app.domain.policies import Policy, Terms
-from app.domain.rates import TokenBuckets
+from app.domain.rates import HandOutRates, TokenBuckets
 from app.domain.subjects import Subject, SubjectMode
 from app.services.explanation import Explain
 from app.services.hourly_quota import HourlyQuota
@@ -39,7 +39,7 @@ class Desk:
     house: House
     per_s: float = 1000.0
     monotonic: Callable[[], float] = time.monotonic
-    rates: TokenBuckets = field(init=False)
+    rates: HandOutRates = field(init=False)
     quota: HourlyQuota = field(init=False)
     exchange: TokenExchange = field(init=False)
     explain: Explain = field(init=False)
@@ -50,12 +50,13 @@ class Desk:
         house = self.house
         providers = FakeProviders(house.provider, FakeProvider(key="microsoft", kind="microsoft"))
         resolver = Resolver(house.store, providers, house.clock)
-        self.rates = TokenBuckets(self.per_s, self.per_s, self.monotonic)
+        buckets = TokenBuckets(self.per_s, self.per_s, self.monotonic)
+        self.rates = HandOutRates(buckets)
         self.quota = HourlyQuota(house.store, self.monotonic)
         self.exchange = TokenExchange(
             resolver, house.tokens, house.sealer, house.clock, house.hand_out_log, self.rates, self.quota
         )
-        self.explain = Explain(resolver, house.gate, self.rates, self.quota, house.clock)
+        self.explain = Explain(resolver, house.gate, self.rates, buckets, self.quota, house.clock)
         self.admin = PolicyAdmin(house.store, providers, house.clock)
         self.switches = PersonSwitches(house.store, house.clock)
 

@@ -36,6 +36,7 @@ from app.domain.errors import (
 )
 from app.domain.features import Feature
 from app.domain.policies import Terms
+from app.domain.rates import SUBJECTS_AT_ONCE
 from app.domain.subjects import Subject, SubjectMode
 from app.ports import Store, Transaction
 from app.services.hourly_quota import HourlyQuota
@@ -618,6 +619,20 @@ def test_x18_a_loop_is_stopped_and_nobody_else_is(desk: Desk) -> None:
     assert not [statement for statement in sent if "policies" in statement]
     assert limited.get(service, by_connection(theirs.id))
     assert limited.get(other, by_connection(mine.id))
+
+
+def test_x18_walking_through_ids_ends_before_it_costs_or_is_logged(desk: Desk) -> None:
+    service, other = desk.service(READ), desk.service(READ)
+    limited = Desk(desk.house, per_s=1.0, monotonic=lambda: 50.0)
+    for _ in range(SUBJECTS_AT_ONCE):
+        assert isinstance(limited.refusal(service, by_connection(uuid4())), UnknownConnection)
+
+    with counted_statements() as sent, pytest.raises(RateLimited):
+        limited.get(service, by_connection(uuid4()))
+
+    assert not [statement for statement in sent if "policies" in statement]
+    assert isinstance(limited.refusal(other, by_connection(uuid4())), UnknownConnection)
+    assert len([entry for entry in desk.log() if entry.kind == "hand_out.denied"]) == SUBJECTS_AT_ONCE + 1
 
 
 @pytest.mark.parametrize("limit", [1, 7, 250])

@@ -1,7 +1,12 @@
+from uuid import UUID, uuid4
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.domain.rates import MOST_BUCKETS, TokenBuckets
+from app.domain.rates import MOST_BUCKETS, SUBJECTS_AT_ONCE, HandOutRates, TokenBuckets
+from app.domain.subjects import Subject, SubjectMode
+
+A_SERVICE, ANOTHER = UUID(int=1), UUID(int=2)
 
 
 class Watch:
@@ -45,6 +50,55 @@ def test_memory_is_bounded() -> None:
         buckets.take(n)
 
     assert 0 < len(buckets) <= MOST_BUCKETS
+
+
+def test_what_is_put_back_can_be_taken_again() -> None:
+    buckets = TokenBuckets(1.0, 2.0, Watch())
+    for _ in range(2):
+        buckets.take("a")
+
+    buckets.put_back("a")
+
+    assert [buckets.take("a") for _ in range(2)] == [0.0, 1.0]
+    for _ in range(2):
+        buckets.put_back("a")
+    assert len(buckets) == 0
+
+
+def person() -> Subject:
+    return Subject(SubjectMode.ABSENT, person_id=uuid4())
+
+
+def test_walking_through_ids_is_bounded_and_leaves_other_services_alone() -> None:
+    subjects = TokenBuckets(1.0, 3.0, Watch())
+    rates = HandOutRates(subjects)
+
+    waits = [rates.take(A_SERVICE, person()) for _ in range(1000)]
+
+    assert waits.count(0.0) == 3 * SUBJECTS_AT_ONCE
+    assert rates.wait_s(A_SERVICE, person()) > 0.0
+    # Ids that were refused leave nothing behind: they would push out the buckets of others.
+    assert len(subjects) == 3 * SUBJECTS_AT_ONCE
+    assert rates.take(ANOTHER, person()) == 0.0
+
+
+def test_a_loop_over_one_subject_leaves_the_others_to_its_service() -> None:
+    rates, one = HandOutRates(TokenBuckets(1.0, 3.0, Watch())), person()
+
+    waits = [rates.take(A_SERVICE, one) for _ in range(1000)]
+
+    assert waits.count(0.0) == 3
+    assert rates.wait_s(A_SERVICE, one) > 0.0
+    assert rates.take(A_SERVICE, person()) == 0.0
+
+
+def test_people_who_were_never_here_share_no_small_bucket() -> None:
+    rates, stranger = HandOutRates(TokenBuckets(1.0, 3.0, Watch())), Subject(SubjectMode.PRESENT)
+
+    waits = [rates.take(A_SERVICE, stranger) for _ in range(1000)]
+
+    assert waits.count(0.0) == 3 * SUBJECTS_AT_ONCE
+    assert rates.wait_s(A_SERVICE, stranger) > 0.0
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
