@@ -1,7 +1,8 @@
 """Whom an exchange is for: the token that names the subject, verified (RFC 8693 section 2.1).
 
-What names a person counts for the service that shows it and for no other: a statement is believed when the calling
-service signed it itself, and a user token that was made for one client is refused to another service.
+A statement is believed when the calling service signed it itself, and from no other. A user token names its person to
+whichever service shows it, unless it is bound to one: by ``clients`` in its issuer's table, or by ``may_act`` in the
+token (RFC 8693 section 4.4).
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ CONNECTION_TYPE = "urn:latchkey:params:oauth:token-type:connection"
 PERSON_TYPE = "urn:latchkey:params:oauth:token-type:person"
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+_LOGOUT_TYPES: frozenset[str | None] = frozenset({"logout+jwt", "application/logout+jwt"})
+"""``typ`` of a logout token (OpenID Connect Back-Channel Logout section 2.4), with the prefix RFC 7515 lets one omit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,9 @@ class Subjects:
 
     def _user(self, service: Service, trusted: TrustedIssuer, issuer: str, token: str) -> _Known:
         found = trusted.verify(token)
+        if found.has_type(_LOGOUT_TYPES) or "events" in found.claims:
+            # It tells what became of the person and shows no presence, though issuer, audience and subject are right.
+            raise SignedTokenInvalid("typ")
         expires_at = check_issued(found, trusted.audience, self.clock(), alone=False)
         if not trusted.lets_use(found, service):
             raise SignedTokenInvalid("client")

@@ -33,13 +33,13 @@ class Product:
     issuers: Issuers
     person: Person
 
-    def token(self, **changes: object) -> str:
+    def token(self, typ: str = "JWT", **changes: object) -> str:
         """Return a user token with ``changes`` of its claims."""
         at = int(self.house.clock().timestamp())
         claims = {
             "iss": self.keys.address, "sub": ADA.subject, "aud": AUDIENCE, "iat": at, "exp": at + 900, "azp": "web",
         }  # fmt: skip
-        return self.signer.sign({k: v for k, v in (claims | changes).items() if v is not ...})
+        return self.signer.sign({k: v for k, v in (claims | changes).items() if v is not ...}, typ=typ)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,20 @@ def test_x05_what_is_wrong_with_a_user_token(house: House, product: Product) -> 
     for token_type in (None, "", "urn:ietf:params:oauth:token-type:id_token", JWT_TYPE.upper()):
         with pytest.raises(SubjectTokenInvalid):
             node.subject(service, token_type, product.token())
+
+
+def test_x05_a_token_that_reports_an_event_shows_nobodys_presence(house: House, product: Product) -> None:
+    node = Node(house, product.issuers)
+    service = node.add_service()
+    event = {"http://schemas.openid.net/event/backchannel-logout": {}}
+    refused = {typ: product.token(typ) for typ in ("logout+jwt", "Application/Logout+JWT")}
+    refused |= {"events": product.token(events=event), "null": product.token(events=None)}
+
+    attempts = {what: partial(node.subject, service, JWT_TYPE, token) for what, token in refused.items()}
+
+    assert accepted(SubjectTokenInvalid, attempts) == []
+    # Types are many, and access tokens of a product may have theirs.
+    assert node.subject(service, JWT_TYPE, product.token("at+jwt")).person_id == product.person.id
 
 
 def test_somebody_who_never_signed_in_here_is_told_apart(house: House, product: Product) -> None:
