@@ -29,7 +29,7 @@ PERSON_TYPE = "urn:latchkey:params:oauth:token-type:person"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 _LOGOUT_TYPES: frozenset[str | None] = frozenset({"logout+jwt", "application/logout+jwt"})
-"""``typ`` of a logout token (OpenID Connect Back-Channel Logout section 2.4), with the prefix RFC 7515 lets one omit."""
+"""``typ`` of a logout token (OpenID Connect Back-Channel Logout section 2.4); the prefix may be left out (RFC 7515)."""
 
 
 @dataclass(frozen=True, slots=True)
