@@ -27,7 +27,7 @@ class Purse:
     is_last: bool
     """Whether the database has nothing more for this hour: it never takes anything back."""
     is_refusal_logged: bool = False
-    """Whether the audit log knows that this hour's limit was reached."""
+    """Whether this process wrote into the audit log that the limit was reached."""
 
 
 class HourlyQuota:

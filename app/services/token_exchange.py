@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
 from uuid import UUID
@@ -90,7 +90,8 @@ class TokenExchange:
         """Return a token for the service, or say why not.
 
         Raises ``RateLimited``, and ``ExchangeRefused`` with any error of ``Resolver.resolve``, of the checks and of
-        ``AccessTokens.serve`` in it. A refusal is written down like a release.
+        ``AccessTokens.serve`` in it. A refusal is written down like a release; of the first, only what policy limits,
+        once an hour.
         """
         key = (service.id, request.ask)
         wait_s = self.rates.take(service.id, request.ask.subject)
@@ -113,7 +114,7 @@ class TokenExchange:
     def _try(self, service: Service, key: tuple[UUID, Ask], request: ExchangeRequest) -> Exchanged | None:
         """Return a released token; null when the decision was made too long ago, or about another token."""
         cleared = self._cleared.get(key, lambda: self._clear(*key))
-        charged = self._charge(cleared) if cleared.verdict.limits else ()
+        charged = self._charge(service, cleared) if cleared.verdict.limits else ()
         exchanged = None
         try:
             token = self._serve(cleared, request)
@@ -151,14 +152,14 @@ class TokenExchange:
         except LatchkeyError as error:
             raise ExchangeRefused(error, cleared.found.connection) from error
 
-    def _charge(self, cleared: _Cleared) -> tuple[Purse, ...]:
+    def _charge(self, service: Service, cleared: _Cleared) -> tuple[Purse, ...]:
         """Count the hand-out against every limited policy it rests on; returns what it was counted in.
 
         When one is spent, the others may still allow the request without it. Raises ``RateLimited``, and
         ``StoreUnavailable``; then nothing is counted.
         """
         verdict: Allowed | Denied = cleared.verdict
-        spent: set[UUID] = set()
+        spent: dict[UUID, Purse] = {}
         wait_s = 0.0
         while isinstance(verdict, Allowed):
             charged: list[Purse] = []
@@ -166,7 +167,7 @@ class TokenExchange:
                 for policy_id, limit in verdict.limits:
                     purse, wait_s = self.quota.spend(policy_id, limit)
                     if wait_s:
-                        spent.add(policy_id)
+                        spent[policy_id] = purse
                         break
                     charged.append(purse)
                 else:
@@ -176,7 +177,20 @@ class TokenExchange:
                 self._give_back(charged)
             rest = [policy for policy in cleared.found.standing.policies if policy.id not in spent]
             verdict = decide(rest, cleared.found.question)
-        raise RateLimited("policy", retry_after_s=wait_s)
+        limited = RateLimited("policy", retry_after_s=wait_s)
+        self._note_limit(service, cleared, spent.values(), limited)
+        raise limited
+
+    def _note_limit(
+        self, service: Service, cleared: _Cleared, spent: Collection[Purse], limited: RateLimited
+    ) -> None:
+        """Write the first refusal by each policy in each hour down: a caller in a loop must not fill the log."""
+        if all(purse.is_refusal_logged for purse in spent):
+            return
+        self._refusal(service, cleared.found.ask, ExchangeRefused(limited, cleared.found.connection))
+        # Afterwards: an hour whose line could not be written is tried again. Threads may meet here and write a few.
+        for purse in spent:
+            purse.is_refusal_logged = True
 
     def _give_back(self, charged: Sequence[Purse]) -> None:
         for purse in charged:

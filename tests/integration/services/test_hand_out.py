@@ -684,6 +684,37 @@ def test_a_spent_limit_is_not_asked_about_again_within_its_hour(desk: Desk) -> N
     assert not [statement for statement in sent if "policy_usage" in statement]
 
 
+def test_a_reached_limit_is_logged_once_an_hour_by_each_process(desk: Desk) -> None:
+    watch = [1000.0]
+    node = Desk(desk.house, monotonic=lambda: watch[0])
+    connection, service = node.connection(), node.service(replace(READ, max_per_hour=1))
+    ask = by_connection(connection.id, purpose="test")
+
+    for _ in range(2):
+        node.get(service, ask)
+        for _ in range(3):
+            with pytest.raises(RateLimited):
+                node.get(service, ask)
+        end_the_hour(desk)
+        watch[0] += 3601
+
+    denied = [entry for entry in node.log() if entry.kind == "hand_out.denied"]
+    assert [(entry.service_id, entry.connection_id, entry.detail["reason"]) for entry in denied] == [
+        (service.id, connection.id, "rate_limited")
+    ] * 2
+    assert {entry.detail["purpose"] for entry in denied} == {"test"}
+
+
+def test_a_limit_that_another_policy_makes_up_for_is_no_refusal(desk: Desk) -> None:
+    connection = desk.connection()
+    service = desk.service(replace(READ, max_per_hour=1), replace(READ, max_per_hour=5))
+
+    for _ in range(3):
+        desk.get(service, by_connection(connection.id))
+
+    assert [entry for entry in desk.log() if entry.kind == "hand_out.denied"] == []
+
+
 def test_a_new_hour_begins_anew(desk: Desk) -> None:
     watch = [1000.0]
     node = Desk(desk.house, monotonic=lambda: watch[0])
