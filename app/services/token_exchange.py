@@ -181,9 +181,7 @@ class TokenExchange:
         self._note_limit(service, cleared, spent.values(), limited)
         raise limited
 
-    def _note_limit(
-        self, service: Service, cleared: _Cleared, spent: Collection[Purse], limited: RateLimited
-    ) -> None:
+    def _note_limit(self, service: Service, cleared: _Cleared, spent: Collection[Purse], limited: RateLimited) -> None:
         """Write the first refusal by each policy in each hour down: a caller in a loop must not fill the log."""
         if all(purse.is_refusal_logged for purse in spent):
             return
