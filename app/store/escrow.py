@@ -29,6 +29,7 @@ class EscrowFiles:
     def __init__(self, state_dir: Path) -> None:
         """Keep files below ``state_dir``; nothing is created before the first one."""
         self._directory = state_dir / "escrow"
+        self._complained: set[Path] = set()
 
     def put(self, row: NewGeneration) -> bool:
         """Write the row so that it survives this process and the machine; returns whether that worked."""
@@ -50,7 +51,10 @@ class EscrowFiles:
             except FileNotFoundError:
                 continue
             except (OSError, ValueError, TypeError) as error:
-                logger.critical("escrow: %s cannot be read: %s", path, type(error).__name__)
+                # Once is enough: the watch looks twice a second.
+                if path not in self._complained:
+                    logger.critical("escrow: %s cannot be read: %s", path, type(error).__name__)
+                self._complained.add(path)
 
     def drop(self, row: NewGeneration) -> None:
         """Forget a row that the database has taken."""

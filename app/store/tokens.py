@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, not_, or_, select, update
 
-from app.domain.connections import Status
+from app.domain.connections import Reason, Status
 from app.domain.errors import UnknownConnection
 from app.ports import Lease, NewGeneration, StoredTokens
 from app.store.attempts import close_stored, open_attempt
@@ -189,7 +189,9 @@ class PostgresTokens:
         disconnected connection: its data key is gone.
         """
         state = self._connection.execute(
-            select(_C.status, _C.epoch, _C.generation).where(_C.id == generation.connection_id).with_for_update()
+            select(_C.status, _C.reason, _C.epoch, _C.generation)
+            .where(_C.id == generation.connection_id)
+            .with_for_update()
         ).first()
         if state is None or state.status == Status.DISCONNECTED:
             return False
@@ -201,6 +203,8 @@ class PostgresTokens:
         if generation.epoch != state.epoch and generation.parent != state.generation:
             return False
         self._point_at(generation, frees_lease=generation.epoch == state.epoch)
+        if state.reason == Reason.ROTATION_LOST:
+            self._find_again(generation)
         if generation.generation % PRUNED_EVERY == 0:
             prune(self._connection, generation.connection_id, generation.generation)
         return True
@@ -249,6 +253,14 @@ class PostgresTokens:
             _IS_FREE,
         )
         return tuple(claim(self._connection, due, _C.id, _C.refresh_claimed_until, hold_until))
+
+    def _find_again(self, generation: NewGeneration) -> None:
+        """Make a connection good again whose rotation was given up for lost: here is the answer after all."""
+        self._connection.execute(
+            update(connections)
+            .where(_C.id == generation.connection_id)
+            .values(status=Status.ACTIVE, reason=None, status_since=generation.issued_at)
+        )
 
     def _take(
         self, connection_id: UUID, owner: str | None, lease_s: float, *conditions: ColumnElement[bool]

@@ -90,7 +90,9 @@ def test_every_fault_of_the_providers_file_is_named(environment: Path) -> None:
 
 
 def test_a_provider_has_a_key_that_requests_and_addresses_can_name(environment: Path) -> None:
-    table = 'kind = "oidc"\ndisplay_name = "A"\nclient_id = "x"\nclient_secret = "s"\nissuer = "https://a.example.com"\n'
+    table = (
+        'kind = "oidc"\ndisplay_name = "A"\nclient_id = "x"\nclient_secret = "s"\nissuer = "https://a.example.com"\n'
+    )
     keys = {"acme-2": False, "a" * 63: False, "a" * 64: True, "Acme": True, "acm\u00e9": True, "acme.2": True}
 
     for key, is_fault in keys.items():

@@ -183,9 +183,7 @@ def test_an_unforeseen_fault_of_a_call_counts_as_an_answer_that_got_lost(house: 
     assert execute(house, "SELECT lease_until FROM connections") == [(None,)]
 
 
-def test_a_process_is_heard_of_while_its_watch_waits_for_the_database(
-    house: House, other: PostgresPresence
-) -> None:
+def test_a_process_is_heard_of_while_its_watch_waits_for_the_database(house: House, other: PostgresPresence) -> None:
     """A watch that waits in the queue for a connection must not be taken for dead."""
     is_waiting, goes_on = threading.Event(), threading.Event()
 

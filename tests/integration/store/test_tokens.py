@@ -346,6 +346,18 @@ def test_an_attempt_that_was_given_up_and_answered_after_all_is_stored(store, ro
     assert peek("SELECT outcome, error_code FROM refresh_attempts") == [("stored", None)]
 
 
+def test_an_answer_that_comes_after_its_rotation_was_given_up_makes_the_connection_good(store, rows, peek):
+    connection = rows.connection()
+    lease = take(store, connection)
+    with store.transaction() as tx:
+        assert tx.connections.mark_needs_reconnect(connection.id, 1, Reason.ROTATION_LOST, LATER)
+
+    append(store, answer(lease, refresh=b"r-2"))
+
+    assert peek("SELECT status, reason FROM connections") == [("active", None)]
+    assert current(store, connection).sealed_refresh == b"r-2"
+
+
 def test_due_refreshes_are_claimed_once_until_the_hold_ends(store, rows):
     connection = rows.connection()
 
