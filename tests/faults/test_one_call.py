@@ -80,7 +80,8 @@ def test_two_hundred_callers_and_all_workers_make_one_call_and_share_its_token(
 def test_without_the_lease_the_same_experiment_ends_the_grant_and_the_checkers_say_so(stage: Stage) -> None:
     connection = stage.place.connect("oidc").id
     stage.place.forget_calls()
-    stage.place.fault("oidc.token", "hang", seconds=1.0, count=None)
+    # Longer than a busy machine takes to wake the last of the callers: all of them must find the token old.
+    stage.place.fault("oidc.token", "hang", seconds=5.0, count=None)
 
     ask_at_once(stage, connection, processes=FEW, threads=1, workers=0, is_guarded=False)
     stage.place.mend()
