@@ -1,7 +1,16 @@
 """The tables, as the newest migration leaves them."""
 
 from app.store.schema.audit import audit_events, audit_log
-from app.store.schema.calendars import calendars, channels, events, occurrences, sync_states
+from app.store.schema.calendars import (
+    calendars,
+    changes,
+    channels,
+    drift_reports,
+    events,
+    occurrences,
+    staged_items,
+    sync_states,
+)
 from app.store.schema.connect_links import connect_links, service_return_uris
 from app.store.schema.connections import (
     connections,
@@ -37,10 +46,12 @@ __all__ = [
     "audit_log",
     "authorization_requests",
     "calendars",
+    "changes",
     "channels",
     "connect_links",
     "connections",
     "data_keys",
+    "drift_reports",
     "events",
     "key_checks",
     "metadata",
@@ -62,6 +73,7 @@ __all__ = [
     "sign_in_identities",
     "signing_keys",
     "spent_statements",
+    "staged_items",
     "sync_states",
     "token_generations",
 ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     Date,
     ForeignKey,
+    Identity,
     Index,
+    Integer,
     LargeBinary,
     PrimaryKeyConstraint,
     Table,
@@ -37,6 +40,10 @@ calendars = Table(
     Column("created_at", MOMENT, nullable=False),
     # Kept as a row when it vanishes from the list, so that its channels can still be stopped.
     Column("removed_at", MOMENT),
+    # The person's choice; what is not selected is neither synced nor kept.
+    Column("is_selected", Boolean, nullable=False, server_default=text("true")),
+    # Kept as it is, but not synced; null when it is.
+    Column("paused_at", MOMENT),
     UniqueConstraint("connection_id", "provider_id"),
     one_of("access_role", ("free_busy", "reader", "writer", "owner"), "access_role"),
 )
@@ -67,10 +74,22 @@ sync_states = Table(
     Column("event_count", BigInteger, nullable=False, server_default="0"),
     # When a push channel should be made or renewed; null when this calendar cannot have one.
     Column("channel_due_at", MOMENT),
+    # The number of the calendar's last change.
+    Column("change_seq", BigInteger, nullable=False, server_default="0"),
+    # When a round last changed anything; busy calendars are polled more often.
+    Column("last_change_at", MOMENT),
+    # The run under way, for people who wait for it; null when there is none.
+    Column("run_started_at", MOMENT),
+    Column("run_is_full", Boolean),
+    Column("run_pages", Integer, nullable=False, server_default="0"),
+    Column("run_items", BigInteger, nullable=False, server_default="0"),
+    # When the whole calendar should be compared with the provider's.
+    Column("check_due_at", MOMENT),
     CheckConstraint("(cursor IS NULL) = (window_start IS NULL)", name="cursor_has_window"),
     CheckConstraint("window_end > window_start", name="window"),
     Index(None, "due_at"),
     Index(None, "channel_due_at"),
+    Index(None, "check_due_at"),
 )
 
 events = Table(
@@ -122,6 +141,59 @@ events = Table(
     CheckConstraint("end_date > start_date", name="dates"),
     CheckConstraint("kind <> 'exception' OR series_id IS NOT NULL", name="series"),
     Index(None, "calendar_id", "series_id", postgresql_where=text("series_id IS NOT NULL")),
+)
+
+# What a round has fetched and not yet applied. Of no use after a crash: the round is read again.
+staged_items = Table(
+    "staged_items",
+    metadata,
+    Column("calendar_id", Uuid, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("ordinal", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("provider_id", FOREIGN_ID, nullable=False),
+    Column("series_id", FOREIGN_ID),
+    Column("content", JSON),
+    Column("staged_at", MOMENT, nullable=False, server_default=text("clock_timestamp()")),
+    PrimaryKeyConstraint("calendar_id", "epoch", "ordinal"),
+    Index(None, "staged_at"),
+    prefixes=["UNLOGGED"],
+)
+
+# The last change of every event there is or was, a series being one event: a log that keeps its last lines only.
+changes = Table(
+    "changes",
+    metadata,
+    Column("calendar_id", Uuid, ForeignKey("calendars.id", ondelete="CASCADE"), nullable=False),
+    # Id of the single event or of the series' master.
+    Column("event_id", FOREIGN_ID, nullable=False),
+    # Counts the calendar's changes; raised in the order of its commits, because each holds the sync state's row.
+    Column("seq", BigInteger, nullable=False),
+    # The transaction (`xid8`): with a snapshot a reader knows what has been committed since it last looked.
+    Column("written_by", BigInteger, nullable=False, server_default=text("pg_current_xact_id()::text::bigint")),
+    Column("is_removed", Boolean, nullable=False),
+    # Over the event, its exceptions and occurrences; null when removed.
+    Column("fingerprint", LargeBinary),
+    Column("changed_at", MOMENT, nullable=False),
+    PrimaryKeyConstraint("calendar_id", "event_id"),
+    UniqueConstraint("calendar_id", "seq"),
+    CheckConstraint("is_removed = (fingerprint IS NULL)", name="fingerprint"),
+    Index(None, "written_by"),
+)
+
+# What a comparison of a whole calendar with the provider's has found.
+drift_reports = Table(
+    "drift_reports",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("calendar_id", Uuid, ForeignKey("calendars.id", ondelete="CASCADE"), nullable=False),
+    Column("at", MOMENT, nullable=False),
+    Column("compared", Integer, nullable=False),
+    Column("missing", Integer, nullable=False),
+    Column("surplus", Integer, nullable=False),
+    Column("different", Integer, nullable=False),
+    Column("samples", JSONB, nullable=False),
+    Index(None, "calendar_id", "at"),
 )
 
 _IS_LONG = "end_at - start_at > interval '31 days'"

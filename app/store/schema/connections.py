@@ -61,6 +61,8 @@ connections = Table(
     Column("paused_until", MOMENT),
     Column("calendars_listed_at", MOMENT),
     Column("calendar_list_due_at", MOMENT),
+    # Where the next reading of the calendar list starts; null: at the beginning, as always where lists have no cursor.
+    Column("calendar_list_cursor", Text),
     Column("calendar_list_claimed_until", MOMENT),
     # Until when the host of a connect link may confirm it: no hand-outs before. Null: nothing to confirm.
     Column("completion_due_at", MOMENT),

@@ -1,0 +1,118 @@
+"""Stage what a sync round brings, keep what changed for readers, and let people choose calendars.
+
+A log of changes holds one row for each event, whatever happens to it: reading it from the beginning never ends before
+it has told everything, and it never grows beyond the events there are and were.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0009_calendar_feed"
+down_revision = "0008_revoked_tokens"
+branch_labels = None
+depends_on = None
+
+UP = (
+    "ALTER TABLE connections ADD COLUMN calendar_list_cursor TEXT",
+    """
+    ALTER TABLE calendars
+        ADD COLUMN is_selected BOOLEAN DEFAULT true NOT NULL,
+        ADD COLUMN paused_at TIMESTAMP WITH TIME ZONE
+    """,
+    """
+    ALTER TABLE sync_states
+        ADD COLUMN change_seq BIGINT DEFAULT '0' NOT NULL,
+        ADD COLUMN last_change_at TIMESTAMP WITH TIME ZONE,
+        ADD COLUMN run_started_at TIMESTAMP WITH TIME ZONE,
+        ADD COLUMN run_is_full BOOLEAN,
+        ADD COLUMN run_pages INTEGER DEFAULT '0' NOT NULL,
+        ADD COLUMN run_items BIGINT DEFAULT '0' NOT NULL,
+        ADD COLUMN check_due_at TIMESTAMP WITH TIME ZONE
+    """,
+    "CREATE INDEX ix_sync_states_check_due_at ON sync_states (check_due_at)",
+    # Of no use after a crash: the round it belongs to is read again.
+    """
+    CREATE UNLOGGED TABLE staged_items (
+        calendar_id UUID NOT NULL,
+        epoch BIGINT NOT NULL,
+        ordinal BIGINT NOT NULL,
+        kind TEXT NOT NULL,
+        provider_id TEXT COLLATE "C" NOT NULL,
+        series_id TEXT COLLATE "C",
+        content JSON,
+        staged_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+        CONSTRAINT pk_staged_items PRIMARY KEY (calendar_id, epoch, ordinal)
+    )
+    """,
+    "CREATE INDEX ix_staged_items_staged_at ON staged_items (staged_at)",
+    """
+    CREATE TABLE changes (
+        calendar_id UUID NOT NULL,
+        event_id TEXT COLLATE "C" NOT NULL,
+        seq BIGINT NOT NULL,
+        written_by BIGINT DEFAULT pg_current_xact_id()::text::bigint NOT NULL,
+        is_removed BOOLEAN NOT NULL,
+        fingerprint BYTEA,
+        changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        CONSTRAINT pk_changes PRIMARY KEY (calendar_id, event_id),
+        CONSTRAINT uq_changes_calendar_id_seq UNIQUE (calendar_id, seq),
+        CONSTRAINT ck_changes_fingerprint CHECK (is_removed = (fingerprint IS NULL)),
+        CONSTRAINT fk_changes_calendar_id_calendars FOREIGN KEY(calendar_id) REFERENCES calendars (id)
+            ON DELETE CASCADE
+    )
+    """,
+    "CREATE INDEX ix_changes_written_by ON changes (written_by)",
+    """
+    CREATE TABLE drift_reports (
+        id BIGINT GENERATED ALWAYS AS IDENTITY,
+        calendar_id UUID NOT NULL,
+        at TIMESTAMP WITH TIME ZONE NOT NULL,
+        compared INTEGER NOT NULL,
+        missing INTEGER NOT NULL,
+        surplus INTEGER NOT NULL,
+        different INTEGER NOT NULL,
+        samples JSONB NOT NULL,
+        CONSTRAINT pk_drift_reports PRIMARY KEY (id),
+        CONSTRAINT fk_drift_reports_calendar_id_calendars FOREIGN KEY(calendar_id) REFERENCES calendars (id)
+            ON DELETE CASCADE
+    )
+    """,
+    "CREATE INDEX ix_drift_reports_calendar_id_at ON drift_reports (calendar_id, at)",
+    # What is stored already has not been told yet: every calendar is read anew once, which writes its changes.
+    """
+    UPDATE sync_states SET cursor = NULL, window_start = NULL, window_end = NULL,
+        cursor_version = cursor_version + 1, requested = requested + 1, due_at = least(due_at, now())
+    """,
+)
+
+DOWN = (
+    "DROP TABLE drift_reports",
+    "DROP TABLE changes",
+    "DROP TABLE staged_items",
+    "DROP INDEX ix_sync_states_check_due_at",
+    """
+    ALTER TABLE sync_states
+        DROP COLUMN change_seq,
+        DROP COLUMN last_change_at,
+        DROP COLUMN run_started_at,
+        DROP COLUMN run_is_full,
+        DROP COLUMN run_pages,
+        DROP COLUMN run_items,
+        DROP COLUMN check_due_at
+    """,
+    "ALTER TABLE calendars DROP COLUMN is_selected, DROP COLUMN paused_at",
+    "ALTER TABLE connections DROP COLUMN calendar_list_cursor",
+)
+
+
+def upgrade() -> None:
+    """Create the tables and columns; every calendar is due for a full pass."""
+    for statement in UP:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    """Drop them: readers of changes begin anew."""
+    for statement in DOWN:
+        op.execute(statement)
