@@ -28,9 +28,20 @@ UP = (
         ADD COLUMN run_is_full BOOLEAN,
         ADD COLUMN run_pages INTEGER DEFAULT '0' NOT NULL,
         ADD COLUMN run_items BIGINT DEFAULT '0' NOT NULL,
-        ADD COLUMN check_due_at TIMESTAMP WITH TIME ZONE
+        ADD COLUMN check_due_at TIMESTAMP WITH TIME ZONE,
+        ADD COLUMN run_requested BIGINT DEFAULT '0' NOT NULL,
+        ADD COLUMN channel_failures BIGINT DEFAULT '0' NOT NULL
     """,
     "CREATE INDEX ix_sync_states_check_due_at ON sync_states (check_due_at)",
+    """
+    ALTER TABLE channels
+        ADD COLUMN has_news BOOLEAN DEFAULT false NOT NULL,
+        ADD COLUMN missed_at TIMESTAMP WITH TIME ZONE,
+        ADD COLUMN stop_due_at TIMESTAMP WITH TIME ZONE,
+        ADD COLUMN stop_attempts INTEGER DEFAULT '0' NOT NULL
+    """,
+    "CREATE INDEX ix_channels_has_news ON channels (calendar_id) WHERE has_news",
+    "CREATE INDEX ix_channels_expires_at ON channels (expires_at)",
     # Of no use after a crash: the round it belongs to is read again.
     """
     CREATE UNLOGGED TABLE staged_items (
@@ -90,6 +101,15 @@ DOWN = (
     "DROP TABLE drift_reports",
     "DROP TABLE changes",
     "DROP TABLE staged_items",
+    "DROP INDEX ix_channels_has_news",
+    "DROP INDEX ix_channels_expires_at",
+    """
+    ALTER TABLE channels
+        DROP COLUMN has_news,
+        DROP COLUMN missed_at,
+        DROP COLUMN stop_due_at,
+        DROP COLUMN stop_attempts
+    """,
     "DROP INDEX ix_sync_states_check_due_at",
     """
     ALTER TABLE sync_states
@@ -99,7 +119,9 @@ DOWN = (
         DROP COLUMN run_is_full,
         DROP COLUMN run_pages,
         DROP COLUMN run_items,
-        DROP COLUMN check_due_at
+        DROP COLUMN check_due_at,
+        DROP COLUMN run_requested,
+        DROP COLUMN channel_failures
     """,
     "ALTER TABLE calendars DROP COLUMN is_selected, DROP COLUMN paused_at",
     "ALTER TABLE connections DROP COLUMN calendar_list_cursor",

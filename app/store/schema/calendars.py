@@ -85,6 +85,10 @@ sync_states = Table(
     Column("run_items", BigInteger, nullable=False, server_default="0"),
     # When the whole calendar should be compared with the provider's.
     Column("check_due_at", MOMENT),
+    # What had been requested when the last run began; beyond that, a wish is waiting for the next one.
+    Column("run_requested", BigInteger, nullable=False, server_default="0"),
+    # Attempts to make or renew a channel that failed in a row; decides how long the next one waits.
+    Column("channel_failures", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("(cursor IS NULL) = (window_start IS NULL)", name="cursor_has_window"),
     CheckConstraint("window_end > window_start", name="window"),
     Index(None, "due_at"),
@@ -240,7 +244,15 @@ channels = Table(
     Column("message_number", BigInteger),
     Column("last_seen_at", MOMENT),
     Column("created_at", MOMENT, nullable=False),
+    # When the provider last said that it is open: made, or prolonged.
     Column("activated_at", MOMENT),
+    # A notification that could not be counted at once, because the sync state's row was being written.
+    Column("has_news", Boolean, nullable=False, server_default=text("false")),
+    # When the provider last said that it could not deliver notifications.
+    Column("missed_at", MOMENT),
+    # When to stop it, or to try that again; null means now.
+    Column("stop_due_at", MOMENT),
+    Column("stop_attempts", Integer, nullable=False, server_default="0"),
     UniqueConstraint("provider_channel_id"),
     one_of("state", ("creating", "active", "stopping"), "state"),
     CheckConstraint(
@@ -248,4 +260,6 @@ channels = Table(
     ),
     Index(None, "calendar_id"),
     Index(None, "created_at", postgresql_where=text("state = 'stopping'")),
+    Index("ix_channels_has_news", "calendar_id", postgresql_where=text("has_news")),
+    Index(None, "expires_at"),
 )
