@@ -29,34 +29,87 @@ UP = (
         ADD COLUMN run_pages INTEGER DEFAULT '0' NOT NULL,
         ADD COLUMN run_items BIGINT DEFAULT '0' NOT NULL,
         ADD COLUMN check_due_at TIMESTAMP WITH TIME ZONE,
-        ADD COLUMN run_requested BIGINT DEFAULT '0' NOT NULL,
         ADD COLUMN channel_failures BIGINT DEFAULT '0' NOT NULL
     """,
     "CREATE INDEX ix_sync_states_check_due_at ON sync_states (check_due_at)",
     """
     ALTER TABLE channels
-        ADD COLUMN has_news BOOLEAN DEFAULT false NOT NULL,
+        ADD COLUMN news TEXT,
         ADD COLUMN missed_at TIMESTAMP WITH TIME ZONE,
         ADD COLUMN stop_due_at TIMESTAMP WITH TIME ZONE,
-        ADD COLUMN stop_attempts INTEGER DEFAULT '0' NOT NULL
+        ADD COLUMN stop_attempts INTEGER DEFAULT '0' NOT NULL,
+        ADD CONSTRAINT ck_channels_news CHECK (news IN ('changed', 'missed'))
     """,
-    "CREATE INDEX ix_channels_has_news ON channels (calendar_id) WHERE has_news",
+    "CREATE INDEX ix_channels_news ON channels (calendar_id) WHERE news IS NOT NULL",
     "CREATE INDEX ix_channels_expires_at ON channels (expires_at)",
-    # Of no use after a crash: the round it belongs to is read again.
+    # Of no use after a crash: the round they belong to is read again.
     """
     CREATE UNLOGGED TABLE staged_items (
         calendar_id UUID NOT NULL,
         epoch BIGINT NOT NULL,
         ordinal BIGINT NOT NULL,
-        kind TEXT NOT NULL,
-        provider_id TEXT COLLATE "C" NOT NULL,
-        series_id TEXT COLLATE "C",
-        content JSON,
+        event_id TEXT COLLATE "C" NOT NULL,
         staged_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+        provider_id TEXT COLLATE "C" NOT NULL,
+        kind TEXT NOT NULL,
+        status TEXT,
+        series_id TEXT COLLATE "C",
+        recurrence_id TEXT COLLATE "C",
+        all_day BOOLEAN,
+        start_at TIMESTAMP WITH TIME ZONE,
+        end_at TIMESTAMP WITH TIME ZONE,
+        start_date DATE,
+        end_date DATE,
+        time_zone TEXT,
+        time_zone_raw TEXT,
+        rules TEXT[],
+        rules_raw JSONB,
+        busy TEXT,
+        event_type TEXT,
+        privacy TEXT,
+        self_response TEXT,
+        is_organizer BOOLEAN,
+        organizer JSONB,
+        attendees JSONB,
+        attendees_omitted BOOLEAN,
+        summary TEXT,
+        location TEXT,
+        description TEXT,
+        html_link TEXT,
+        conference_url TEXT,
+        ical_uid TEXT COLLATE "C",
+        etag TEXT,
+        sequence BIGINT,
+        provider_updated_at TIMESTAMP WITH TIME ZONE,
+        problem TEXT,
+        content_hash BYTEA,
         CONSTRAINT pk_staged_items PRIMARY KEY (calendar_id, epoch, ordinal)
     )
     """,
+    "CREATE INDEX ix_staged_items_series ON staged_items (calendar_id, epoch, event_id) WHERE kind <> 'single'",
     "CREATE INDEX ix_staged_items_staged_at ON staged_items (staged_at)",
+    """
+    CREATE UNLOGGED TABLE staged_occurrences (
+        calendar_id UUID NOT NULL,
+        epoch BIGINT NOT NULL,
+        ordinal BIGINT NOT NULL,
+        series_id TEXT COLLATE "C" NOT NULL,
+        recurrence_id TEXT COLLATE "C" NOT NULL,
+        source_id TEXT COLLATE "C" NOT NULL,
+        all_day BOOLEAN NOT NULL,
+        start_at TIMESTAMP WITH TIME ZONE,
+        end_at TIMESTAMP WITH TIME ZONE,
+        start_date DATE,
+        end_date DATE,
+        busy TEXT NOT NULL,
+        staged_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL
+    )
+    """,
+    "CREATE INDEX ix_staged_occurrences_round ON staged_occurrences (calendar_id, epoch)",
+    "CREATE INDEX ix_staged_occurrences_staged_at ON staged_occurrences (staged_at)",
+    """
+    CREATE INDEX ix_sync_states_lease_owner ON sync_states (lease_owner) WHERE lease_owner IS NOT NULL
+    """,
     """
     CREATE TABLE changes (
         calendar_id UUID NOT NULL,
@@ -100,12 +153,14 @@ UP = (
 DOWN = (
     "DROP TABLE drift_reports",
     "DROP TABLE changes",
+    "DROP TABLE staged_occurrences",
     "DROP TABLE staged_items",
-    "DROP INDEX ix_channels_has_news",
+    "DROP INDEX ix_sync_states_lease_owner",
+    "DROP INDEX ix_channels_news",
     "DROP INDEX ix_channels_expires_at",
     """
     ALTER TABLE channels
-        DROP COLUMN has_news,
+        DROP COLUMN news,
         DROP COLUMN missed_at,
         DROP COLUMN stop_due_at,
         DROP COLUMN stop_attempts
@@ -120,7 +175,6 @@ DOWN = (
         DROP COLUMN run_pages,
         DROP COLUMN run_items,
         DROP COLUMN check_due_at,
-        DROP COLUMN run_requested,
         DROP COLUMN channel_failures
     """,
     "ALTER TABLE calendars DROP COLUMN is_selected, DROP COLUMN paused_at",

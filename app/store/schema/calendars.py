@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -85,8 +84,6 @@ sync_states = Table(
     Column("run_items", BigInteger, nullable=False, server_default="0"),
     # When the whole calendar should be compared with the provider's.
     Column("check_due_at", MOMENT),
-    # What had been requested when the last run began; beyond that, a wish is waiting for the next one.
-    Column("run_requested", BigInteger, nullable=False, server_default="0"),
     # Attempts to make or renew a channel that failed in a row; decides how long the next one waits.
     Column("channel_failures", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("(cursor IS NULL) = (window_start IS NULL)", name="cursor_has_window"),
@@ -94,6 +91,7 @@ sync_states = Table(
     Index(None, "due_at"),
     Index(None, "channel_due_at"),
     Index(None, "check_due_at"),
+    Index(None, "lease_owner", postgresql_where=text("lease_owner IS NOT NULL")),
 )
 
 events = Table(
@@ -147,6 +145,10 @@ events = Table(
     Index(None, "calendar_id", "series_id", postgresql_where=text("series_id IS NOT NULL")),
 )
 
+# What of `events` an item of a provider fills: everything but what the store adds.
+_OUR_OWN = ("generation", "first_seen_at", "changed_at")
+_ITEM = [column for column in events.c if column.name not in {"calendar_id", *_OUR_OWN}]
+
 # What a round has fetched and not yet applied. Of no use after a crash: the round is read again.
 staged_items = Table(
     "staged_items",
@@ -154,12 +156,35 @@ staged_items = Table(
     Column("calendar_id", Uuid, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("ordinal", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("provider_id", FOREIGN_ID, nullable=False),
-    Column("series_id", FOREIGN_ID),
-    Column("content", JSON),
+    # The event or series this item belongs to.
+    Column("event_id", FOREIGN_ID, nullable=False),
     Column("staged_at", MOMENT, nullable=False, server_default=text("clock_timestamp()")),
+    *(Column(column.name, column.type, nullable=column.name not in {"kind", "provider_id"}) for column in _ITEM),
     PrimaryKeyConstraint("calendar_id", "epoch", "ordinal"),
+    # What there is of series; most items of most calendars are single events.
+    Index("ix_staged_items_series", "calendar_id", "epoch", "event_id", postgresql_where=text("kind <> 'single'")),
+    Index(None, "staged_at"),
+    prefixes=["UNLOGGED"],
+)
+
+# Occurrences of a staged item: of a single event, or of the row that says that its series is complete.
+staged_occurrences = Table(
+    "staged_occurrences",
+    metadata,
+    Column("calendar_id", Uuid, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("ordinal", BigInteger, nullable=False),
+    Column("series_id", FOREIGN_ID, nullable=False),
+    Column("recurrence_id", FOREIGN_ID, nullable=False),
+    Column("source_id", FOREIGN_ID, nullable=False),
+    Column("all_day", Boolean, nullable=False),
+    Column("start_at", MOMENT),
+    Column("end_at", MOMENT),
+    Column("start_date", Date),
+    Column("end_date", Date),
+    Column("busy", Text, nullable=False),
+    Column("staged_at", MOMENT, nullable=False, server_default=text("clock_timestamp()")),
+    Index("ix_staged_occurrences_round", "calendar_id", "epoch"),
     Index(None, "staged_at"),
     prefixes=["UNLOGGED"],
 )
@@ -246,8 +271,8 @@ channels = Table(
     Column("created_at", MOMENT, nullable=False),
     # When the provider last said that it is open: made, or prolonged.
     Column("activated_at", MOMENT),
-    # A notification that could not be counted at once, because the sync state's row was being written.
-    Column("has_news", Boolean, nullable=False, server_default=text("false")),
+    # What notifications said since a run last took notice; written here because a run locks its sync state for long.
+    Column("news", Text),
     # When the provider last said that it could not deliver notifications.
     Column("missed_at", MOMENT),
     # When to stop it, or to try that again; null means now.
@@ -255,11 +280,12 @@ channels = Table(
     Column("stop_attempts", Integer, nullable=False, server_default="0"),
     UniqueConstraint("provider_channel_id"),
     one_of("state", ("creating", "active", "stopping"), "state"),
+    one_of("news", ("changed", "missed"), "news"),
     CheckConstraint(
         "state = 'creating' OR (provider_channel_id IS NOT NULL AND expires_at IS NOT NULL)", name="described"
     ),
     Index(None, "calendar_id"),
     Index(None, "created_at", postgresql_where=text("state = 'stopping'")),
-    Index("ix_channels_has_news", "calendar_id", postgresql_where=text("has_news")),
+    Index("ix_channels_news", "calendar_id", postgresql_where=text("news IS NOT NULL")),
     Index(None, "expires_at"),
 )
