@@ -9,6 +9,7 @@ from app.store.schema.calendars import (
     events,
     occurrences,
     staged_items,
+    staged_occurrences,
     sync_states,
 )
 from app.store.schema.connect_links import connect_links, service_return_uris
@@ -74,6 +75,7 @@ __all__ = [
     "signing_keys",
     "spent_statements",
     "staged_items",
+    "staged_occurrences",
     "sync_states",
     "token_generations",
 ]
