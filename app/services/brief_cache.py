@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from app.domain.errors import StoreUnavailable
 from app.services.shared_look import SharedLook
 
 K = TypeVar("K", bound=Hashable)
@@ -21,15 +22,26 @@ KEPT_S = 0.8
 MOST_ENTRIES = 10_000
 """Bounds memory. When it is reached everything goes: it would not have lived a second anyway."""
 
+PATIENCE_S = 5.0
+"""A database that is restarted, or connections that are cut, cost callers this much time and no error."""
+
+ASK_AGAIN_S = 0.1
+
 
 class BriefCache(Generic[K, V]):
     """Keeps what ``load`` returned for ``KEPT_S`` seconds; errors are not kept.
 
-    Safe between threads: single dictionary operations are atomic, and of many threads that miss at once one loads.
+    Waits for a database that has just gone away, counted from the first time it was missed: threads must not be held
+    up by one that stays away. Safe between threads: single dictionary operations are atomic, and of many threads that
+    miss at once one loads.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, monotonic: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._monotonic = monotonic
+        self._sleep = sleep
+        self._missed_since: float | None = None
         self._entries: dict[K, tuple[float, V]] = {}
         self._looks: SharedLook[K, V] = SharedLook()
 
@@ -41,12 +53,26 @@ class BriefCache(Generic[K, V]):
         return self._looks.at(key, lambda: self._load(key, load))
 
     def _load(self, key: K, load: Callable[[], V]) -> V:
-        # Timed before loading: an answer is as old as the moment it was asked for.
-        now, value = self._monotonic(), load()
+        now, value = self._patiently(load)
         if len(self._entries) >= MOST_ENTRIES:
             self._entries.clear()
         self._entries[key] = (now + KEPT_S, value)
         return value
+
+    def _patiently(self, load: Callable[[], V]) -> tuple[float, V]:
+        """Return what ``load`` returned and when it was asked: an answer is as old as that."""
+        while True:
+            now = self._monotonic()
+            try:
+                value = load()
+            except StoreUnavailable:
+                missed_since = self._missed_since = now if self._missed_since is None else self._missed_since
+                if self._monotonic() - missed_since > PATIENCE_S:
+                    raise
+                self._sleep(ASK_AGAIN_S)
+            else:
+                self._missed_since = None
+                return now, value
 
     def forget(self, key: K) -> None:
         """Drop one answer, for a caller that knows better."""

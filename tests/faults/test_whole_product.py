@@ -20,6 +20,7 @@ import requests
 from app.crypto.keyring import Keyring
 from app.crypto.sealing import build_sealer
 from app.services.audit_chain import AuditChain
+from app.services.brief_cache import KEPT_S
 from app.store.postgres import PostgresStore
 from tests.faults.checkers import every_hand_out_is_in_the_log
 from tests.faults.history import HandOut, History, Release
@@ -38,6 +39,7 @@ def test_the_product_outlives_its_broker_its_database_and_its_processes(premises
         person, connections = settle_in(product, premises)
         the_broker_is_emptied_again_and_again(product, premises)
         the_broker_is_away(product, premises, connections)
+        the_database_is_restarted(product, premises, connections)
         the_database_is_away(product, premises, person, connections)
         with tokens_that_leave(product, connections) as left:
             a_web_process_is_killed(product, person)
@@ -77,6 +79,8 @@ def the_broker_is_away(product: Product, premises: Premises, connections: dict[s
 
 def the_database_is_away(product: Product, premises: Premises, person: Person, connections: dict[str, str]) -> None:
     premises.postgres.stop()
+    # Until then answers of before the stop are still good.
+    time.sleep(KEPT_S)
     page, refused = person.get("/connections"), product.exchange(connections["google"])
     readiness = requests.get(f"{product.public_url}/readyz", timeout=30)
     alive = requests.get(f"{product.public_url}/healthz", timeout=30)
@@ -95,8 +99,21 @@ def the_database_is_away(product: Product, premises: Premises, person: Person, c
     eventually(lambda: premises.shows("Without a database"), within_s=VISIBLE_WITHIN_S, what="the event")
 
 
+def the_database_is_restarted(product: Product, premises: Premises, connections: dict[str, str]) -> None:
+    refused: list[requests.Response] = []
+    with tokens_that_leave(product, connections, refused) as left:
+        premises.postgres.stop()
+        premises.postgres.start()
+        before = len(left)
+        eventually(lambda: len(left) >= before + ENOUGH, within_s=30, what="tokens after the restart", every_s=0.01)
+
+    assert [answer.text for answer in refused] == []
+
+
 @contextmanager
-def tokens_that_leave(product: Product, connections: dict[str, str]) -> Iterator[list[tuple[str, str]]]:
+def tokens_that_leave(
+    product: Product, connections: dict[str, str], refused: list[requests.Response] | None = None
+) -> Iterator[list[tuple[str, str]]]:
     """Ask for tokens without a pause while the block runs; yield connection and token of every one that came."""
     left: list[tuple[str, str]] = []
     over = threading.Event()
@@ -107,6 +124,8 @@ def tokens_that_leave(product: Product, connections: dict[str, str]) -> Iterator
                 answer = product.exchange(connection)
                 if answer.ok:
                     left.append((connection, answer.json()["access_token"]))
+                elif refused is not None:
+                    refused.append(answer)
 
     askers = [threading.Thread(target=ask, args=(connection,)) for connection in connections.values()]
     for asker in askers:
