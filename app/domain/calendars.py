@@ -58,8 +58,24 @@ class RemoteCalendar:
     access_role: str
     """``free_busy``, ``reader``, ``writer`` or ``owner``."""
     is_primary: bool
-    is_removed: bool = False
     color: str | None = None
+
+
+FREE_BUSY = "free_busy"
+"""The access role of a calendar that shows when it is busy and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarListing:
+    """What one reading of a calendar list brought."""
+
+    calendars: tuple[RemoteCalendar, ...]
+    """All there are when ``is_full``, else those that changed."""
+    removed: tuple[str, ...] = ()
+    """Provider ids that left the list since the cursor; unknown ids are normal."""
+    cursor: str | None = None
+    """Where the next reading starts; null when only whole lists are to be had."""
+    is_full: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +164,8 @@ class ChangePage:
     series: tuple[SeriesOccurrences, ...] = ()
     cursor: str | None = None
     """Set on the last page only: where the next round starts."""
+    is_full: bool = False
+    """Whether this page is all there is, although a cursor was given: what it does not name is gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,3 +108,9 @@ def same_account(connection: Connection, identity: Identity) -> bool:
 def reads_calendars(granted: Iterable[Feature]) -> bool:
     """Return whether any of ``granted`` lets us read events."""
     return any(f in (Feature.CALENDAR_READ, Feature.CALENDAR_WRITE) for f in granted)
+
+
+def reads_busy_times(granted: Iterable[Feature]) -> bool:
+    """Return whether any of ``granted`` lets us see when somebody is busy."""
+    features = frozenset(granted)
+    return Feature.CALENDAR_FREEBUSY in features or reads_calendars(features)

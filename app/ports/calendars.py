@@ -9,9 +9,10 @@ from typing import Protocol
 from uuid import UUID
 
 from app.domain.calendars import (
+    FREE_BUSY,
+    CalendarListing,
     Channel,
     Occurrence,
-    RemoteCalendar,
     RemoteEvent,
     Series,
     Window,
@@ -35,6 +36,11 @@ class CalendarRow:
     """Null until the first sync has been committed."""
     last_error: str | None
     event_count: int
+
+    @property
+    def is_times_only(self) -> bool:
+        """Return whether the calendar shows when it is busy and nothing else."""
+        return self.access_role == FREE_BUSY
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +93,24 @@ class CalendarStore(Protocol):
     def get(self, calendar_id: UUID) -> CalendarRow | None:
         """Return one calendar that is not removed."""
 
-    def merge_list(self, connection_id: UUID, calendars: Sequence[RemoteCalendar], now: datetime) -> tuple[UUID, ...]:
-        """Bring the stored list in line with the provider's whole list; returns the ids to sync for the first time.
+    def list_cursor(self, connection_id: UUID) -> str | None:
+        """Return where the next reading of the calendar list starts; null when the whole list is wanted."""
 
-        Calendars that vanished, or that show no more than free and busy, lose their events; readable ones get
-        a sync state that is due now. Does nothing for a disconnected connection.
+    def merge_list(
+        self, connection_id: UUID, listing: CalendarListing, read_from: str | None, now: datetime
+    ) -> tuple[UUID, ...] | None:
+        """Bring the stored list in line with the provider's; returns the ids to sync for the first time.
+
+        ``read_from`` is the stored cursor as it was before the reading: when it has changed since, somebody else was
+        quicker, and null is returned. So it is for a disconnected connection.
+        Calendars that vanished, that the person left out, or that show other things than before (details or times
+        only) lose their events; the rest get a sync state that is due now, those with details a due channel as well.
+        """
+
+    def select(self, calendar_id: UUID, *, is_selected: bool, now: datetime) -> bool:
+        """Store whether the person wants a calendar synced; returns whether it is to be synced for the first time.
+
+        One that is not wanted loses its events and its channels.
         """
 
     def request_sync(self, calendar_id: UUID, due_at: datetime) -> None:

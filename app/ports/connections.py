@@ -131,7 +131,7 @@ class ConnectionStore(Protocol):
         """Let nothing be handed out before ``until``; null ends a pause."""
 
     def due_calendar_list(self, connection_id: UUID, at: datetime) -> None:
-        """Make reading the calendar list due."""
+        """Make reading the whole calendar list due."""
 
     def take_calendar_list(self, connection_id: UUID, now: datetime, hold_until: datetime) -> bool:
         """Return whether the calendar list was due, and put it off: of many takers one is told so."""

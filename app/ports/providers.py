@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.domain.calendars import (
+    CalendarListing,
     ChangePage,
     Channel,
-    RemoteCalendar,
     Window,
 )
 from app.domain.connections import Identity
@@ -111,16 +111,21 @@ class Provider(Protocol):
 class CalendarProvider(Protocol):
     """A provider's calendars. Network faults and refusals raise leaves of ``ProviderError``."""
 
-    def list_calendars(self, access_token: Secret) -> tuple[RemoteCalendar, ...]:
-        """Return the person's whole calendar list."""
+    def list_calendars(self, access_token: Secret, cursor: str | None = None) -> CalendarListing:
+        """Return what changed in the person's calendar list since ``cursor``, or the whole list.
+
+        The whole list comes when ``cursor`` is null, and whenever the provider has nothing else. Raises
+        ``CursorExpired``, ``AccessTokenRejected``.
+        """
 
     def changes(
-        self, access_token: Secret, calendar_id: str, cursor: str | None, window: Window
+        self, access_token: Secret, calendar_id: str, cursor: str | None, window: Window, *, times_only: bool = False
     ) -> Iterator[ChangePage]:
         """Yield pages of changes since ``cursor``, or of everything in ``window`` when it is null.
 
-        The last page, and no other, carries the new cursor. Raises ``CursorExpired``, ``CalendarGone``,
-        ``AccessTokenRejected``.
+        The last page, and no other, carries the new cursor; a cursor holds for the same ``times_only`` alone. With
+        ``times_only`` nothing is asked for, or kept, but when the calendar is busy. Raises ``CursorExpired``,
+        ``CalendarGone`` (also when it shows no more than that and more was asked for), ``AccessTokenRejected``.
         """
 
     @property

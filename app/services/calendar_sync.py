@@ -117,9 +117,10 @@ class CalendarSync:
             raise UnknownCalendar
         window, full = self._window(run)
         pages = self._fetch(run, calendars, None if full else run.cursor, window)
-        if full and is_suspicious(pages, run.calendar.event_count):
+        if full and not run.calendar.is_times_only and is_suspicious(pages, run.calendar.event_count):
             # Rows are about to be swept because they were not seen: a second read decides.
             pages = self._fetch(run, calendars, None, window)
+        full = full or any(page.is_full for page in pages)
         changes = self._changes(run.calendar, calendars, pages, window, full=full)
         now = self.clock()
         with self.store.transaction() as tx:
@@ -142,12 +143,13 @@ class CalendarSync:
     ) -> tuple[ChangePage, ...]:
         """Fetch all pages; a rejected token is renewed once and the round starts over."""
         connection_id = run.calendar.connection_id
+        calendar_id, times_only = run.calendar.provider_id, run.calendar.is_times_only
         token = self.access_tokens.get(connection_id).token
         try:
-            return self._pages(run, calendars.changes(token, run.calendar.provider_id, cursor, window))
+            return self._pages(run, calendars.changes(token, calendar_id, cursor, window, times_only=times_only))
         except AccessTokenRejected:
             fresh = self.access_tokens.get(connection_id, rejected_sha256=token.sha256()).token
-            return self._pages(run, calendars.changes(fresh, run.calendar.provider_id, cursor, window))
+            return self._pages(run, calendars.changes(fresh, calendar_id, cursor, window, times_only=times_only))
 
     def _pages(self, run: SyncRun, pages: Iterator[ChangePage]) -> tuple[ChangePage, ...]:
         """Collect the pages, prolonging the lease on the way: a long first read must not be overtaken."""
@@ -212,6 +214,9 @@ class CalendarSync:
     def _finish(self, run: SyncRun, error: LatchkeyError | None) -> bool:
         now = self.clock()
         with self.store.transaction() as tx:
+            if isinstance(error, CalendarGone):
+                # Only the whole list tells a calendar that is gone from one that shows less than before.
+                tx.connections.due_calendar_list(run.calendar.connection_id, now)
             return tx.calendars.finish(
                 run, self.owner(), next_at=now + self._delay(run, error), error=error.code if error else None,
                 drop_cursor=isinstance(error, CursorExpired), now=now,

@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.domain.calendars import Window
-from app.domain.connections import Connection, Status, reads_calendars
+from app.domain.connections import Connection, Status, reads_busy_times
 from app.domain.errors import UnknownConnection, UnknownProvider
 from app.ports import AgendaItem, CalendarRow, Provider, Providers, Store
 
@@ -57,7 +57,7 @@ class Connections:
         provider = self._provider(connection.provider)
         if provider is None:
             return ConnectionView(connection, connection.provider, calendars, False, history, None)  # noqa: FBT003  # is_syncing
-        reads = provider.calendars is not None and reads_calendars(connection.features())
+        reads = provider.calendars is not None and reads_busy_times(connection.features())
         unread = connection.calendars_listed_at is None or any(_waits(row) for row in calendars)
         is_syncing = reads and unread and connection.status is Status.ACTIVE
         return ConnectionView(
@@ -74,7 +74,7 @@ class Connections:
 
 def _waits(row: CalendarRow) -> bool:
     """Return whether a calendar's first read is still to come and nothing has gone wrong with it."""
-    return row.last_success_at is None and row.last_error is None and row.access_role != "free_busy"
+    return row.last_success_at is None and row.last_error is None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The list of a connection's calendars, brought in line with the provider's."""
+"""The list of a connection's calendars, brought in line with the provider's and with the person's choice."""
 
 from __future__ import annotations
 
@@ -6,39 +6,82 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, func, literal, select, text, update
 from sqlalchemy.dialects import postgresql
 
-from app.domain.calendars import RemoteCalendar
+from app.domain.calendars import FREE_BUSY, CalendarListing, RemoteCalendar
 from app.domain.connections import Status
 from app.store.arrays import is_among
-from app.store.schema import calendars, channels, connections, events, occurrences, sync_states
+from app.store.calendar_purge import purge
+from app.store.schema import calendars, changes, connections, sync_states
 from app.store.storable import storable_text
 
-FREE_BUSY = "free_busy"
 _C = calendars.c
 _REFRESHED = ("name", "time_zone", "access_role", "is_primary", "color", "removed_at")
+_SHOWS_TIMES_ONLY = _C.access_role == FREE_BUSY
+
+
+def read_cursor(connection: Connection, connection_id: UUID) -> str | None:
+    """Return where the next reading of the list starts; null when the whole list is wanted."""
+    return connection.scalars(
+        select(connections.c.calendar_list_cursor).where(connections.c.id == connection_id)
+    ).first()
 
 
 def merge(
-    connection: Connection, connection_id: UUID, listed: Sequence[RemoteCalendar], now: datetime
-) -> tuple[UUID, ...]:
-    """Store the provider's whole list; returns the calendars that are to be synced for the first time."""
-    status = connection.scalars(
-        # Two readers of one list take turns.
-        select(connections.c.status).where(connections.c.id == connection_id).with_for_update()
-    ).first()
-    if status in (None, Status.DISCONNECTED):
-        return ()
-    wanted = {storable_text(remote.provider_id): remote for remote in listed if not remote.is_removed}
+    connection: Connection, connection_id: UUID, listing: CalendarListing, read_from: str | None, now: datetime
+) -> tuple[UUID, ...] | None:
+    """Store what was read from ``read_from`` on; returns the calendars to sync for the first time.
+
+    Null when somebody else read the list meanwhile, or the connection is none any more.
+    """
+    if not _take_turn(connection, connection_id, read_from, listing.cursor):
+        return None
+    wanted = {storable_text(remote.provider_id): remote for remote in listing.calendars}
+    other = _showing_other_things(connection, connection_id, wanted)
     _store(connection, connection_id, wanted, now)
+    gone = ~is_among(_C.provider_id, wanted) if listing.is_full else is_among(_C.provider_id, listing.removed)
     connection.execute(
-        update(calendars)
-        .where(_C.connection_id == connection_id, ~is_among(_C.provider_id, wanted), _C.removed_at.is_(None))
-        .values(removed_at=now)
+        update(calendars).where(_C.connection_id == connection_id, gone, _C.removed_at.is_(None)).values(removed_at=now)
     )
-    _clear_unreadable(connection, connection_id)
-    return _start_syncs(connection, connection_id, now)
+    purge(connection, (*other, *_unwanted(connection, _C.connection_id == connection_id)), now)
+    return _start_syncs(connection, _C.connection_id == connection_id, now)
+
+
+def choose(connection: Connection, calendar_id: UUID, *, is_selected: bool, now: datetime) -> bool:
+    """Store whether the person wants a calendar; returns whether it is to be synced for the first time."""
+    connection.execute(update(calendars).where(_C.id == calendar_id).values(is_selected=is_selected))
+    purge(connection, _unwanted(connection, _C.id == calendar_id), now)
+    return bool(_start_syncs(connection, _C.id == calendar_id, now))
+
+
+def _take_turn(connection: Connection, connection_id: UUID, read_from: str | None, cursor: str | None) -> bool:
+    """Move the cursor if it is where the reading began; the row stays locked until all else is written."""
+    return bool(
+        connection.execute(
+            update(connections)
+            .where(
+                connections.c.id == connection_id,
+                connections.c.status != Status.DISCONNECTED,
+                connections.c.calendar_list_cursor.is_not_distinct_from(read_from),
+            )
+            .values(calendar_list_cursor=cursor)
+        ).rowcount
+    )
+
+
+def _showing_other_things(
+    connection: Connection, connection_id: UUID, wanted: Mapping[str, RemoteCalendar]
+) -> Sequence[UUID]:
+    """Return the calendars that showed their events and now their times alone, or the other way round."""
+    times_only = [provider_id for provider_id, remote in wanted.items() if remote.access_role == FREE_BUSY]
+    details = [provider_id for provider_id, remote in wanted.items() if remote.access_role != FREE_BUSY]
+    return connection.scalars(
+        select(_C.id).where(
+            _C.connection_id == connection_id,
+            case((_SHOWS_TIMES_ONLY, is_among(_C.provider_id, details)), else_=is_among(_C.provider_id, times_only)),
+        )
+    ).all()
 
 
 def _store(connection: Connection, connection_id: UUID, wanted: Mapping[str, RemoteCalendar], now: datetime) -> None:
@@ -68,40 +111,36 @@ def _store(connection: Connection, connection_id: UUID, wanted: Mapping[str, Rem
         )
 
 
-def _clear_unreadable(connection: Connection, connection_id: UUID) -> None:
-    """Delete what we hold of calendars that are gone or whose details we may no longer see; end their channels."""
-    unreadable = connection.scalars(
+def _unwanted(connection: Connection, which: ColumnElement[bool]) -> Sequence[UUID]:
+    """Return the synced calendars that are gone, or that the person does not want."""
+    return connection.scalars(
         select(_C.id)
         .join(sync_states, sync_states.c.calendar_id == _C.id)
-        .where(_C.connection_id == connection_id, _C.removed_at.is_not(None) | (_C.access_role == FREE_BUSY))
+        .where(which, _C.removed_at.is_not(None) | ~_C.is_selected)
     ).all()
-    if not unreadable:
-        return
-    for table in (sync_states, occurrences, events):
-        connection.execute(delete(table).where(table.c.calendar_id.in_(unreadable)))
-    of_these = channels.c.calendar_id.in_(unreadable)
-    connection.execute(delete(channels).where(of_these, channels.c.state == "creating"))
-    connection.execute(update(channels).where(of_these).values(state="stopping"))
 
 
-def _start_syncs(connection: Connection, connection_id: UUID, now: datetime) -> tuple[UUID, ...]:
-    unsynced = connection.scalars(
-        select(_C.id)
+def _start_syncs(connection: Connection, which: ColumnElement[bool], now: datetime) -> tuple[UUID, ...]:
+    """Give every wanted calendar that has none a sync state that is due now; returns them, the primary one first."""
+    columns = ("calendar_id", "due_at", "channel_due_at", "requested", "change_seq", "epoch")
+    last_seq = select(func.coalesce(func.max(changes.c.seq), 0)).where(changes.c.calendar_id == _C.id).scalar_subquery()
+    at = literal(now, sync_states.c.due_at.type)
+    unsynced = (
+        select(
+            _C.id,
+            at,
+            # Who may see no events cannot be told of them.
+            case((_SHOWS_TIMES_ONLY, None), else_=at),
+            text("1"),
+            last_seq,
+            # Above any epoch the calendar had before: a run from then must not take itself for one of now.
+            cast(func.extract("epoch", at), BigInteger),
+        )
         .outerjoin(sync_states, sync_states.c.calendar_id == _C.id)
-        .where(
-            _C.connection_id == connection_id,
-            _C.removed_at.is_(None),
-            _C.access_role != FREE_BUSY,
-            sync_states.c.calendar_id.is_(None),
-        )
-        .order_by(_C.is_primary.desc(), _C.id)
+        .where(which, _C.removed_at.is_(None), _C.is_selected, sync_states.c.calendar_id.is_(None))
+    )
+    begun = connection.scalars(
+        postgresql.insert(sync_states).from_select(columns, unsynced).returning(sync_states.c.calendar_id)
     ).all()
-    if unsynced:
-        connection.execute(
-            postgresql.insert(sync_states),
-            [
-                {"calendar_id": calendar_id, "due_at": now, "channel_due_at": now, "requested": 1}
-                for calendar_id in unsynced
-            ],
-        )
-    return tuple(unsynced)
+    order = select(_C.id).where(_C.id.in_(begun)).order_by(_C.is_primary.desc(), _C.id)
+    return tuple(connection.scalars(order)) if begun else ()

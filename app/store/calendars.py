@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, case, func, update
 
-from app.domain.calendars import RemoteCalendar, Series, Window
+from app.domain.calendars import CalendarListing, Series, Window
 from app.domain.connections import Status
 from app.ports import AgendaItem, AppliedChanges, CalendarRow, SyncRun
 from app.store import agenda, calendar_lists, events
@@ -42,9 +42,22 @@ class PostgresCalendars:
         row = self._connection.execute(SELECT_CALENDARS.where(calendars.c.id == calendar_id)).first()
         return None if row is None else read_calendar(row)
 
-    def merge_list(self, connection_id: UUID, calendars: Sequence[RemoteCalendar], now: datetime) -> tuple[UUID, ...]:
-        """Bring the stored list in line with the provider's whole list; returns the ids to sync for the first time."""
-        return calendar_lists.merge(self._connection, connection_id, calendars, now)
+    def list_cursor(self, connection_id: UUID) -> str | None:
+        """Return where the next reading of the calendar list starts; null when the whole list is wanted."""
+        return calendar_lists.read_cursor(self._connection, connection_id)
+
+    def merge_list(
+        self, connection_id: UUID, listing: CalendarListing, read_from: str | None, now: datetime
+    ) -> tuple[UUID, ...] | None:
+        """Bring the stored list in line with the provider's; returns the ids to sync for the first time.
+
+        Null when somebody else read the list meanwhile, or the connection is none any more.
+        """
+        return calendar_lists.merge(self._connection, connection_id, listing, read_from, now)
+
+    def select(self, calendar_id: UUID, *, is_selected: bool, now: datetime) -> bool:
+        """Store whether the person wants a calendar synced; returns whether it is to be synced for the first time."""
+        return calendar_lists.choose(self._connection, calendar_id, is_selected=is_selected, now=now)
 
     def request_sync(self, calendar_id: UUID, due_at: datetime) -> None:
         """Raise the dirty counter and make the calendar due; one that is due sooner stays so.

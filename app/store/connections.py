@@ -144,11 +144,11 @@ class PostgresConnections:
         self._connection.execute(update(connections).where(_C.id == connection_id).values(paused_until=until))
 
     def due_calendar_list(self, connection_id: UUID, at: datetime) -> None:
-        """Make reading the calendar list due, and free it from an old claim."""
+        """Make reading the whole calendar list due, and free it from an old claim."""
         self._connection.execute(
             update(connections)
             .where(_C.id == connection_id, _CONNECTED)
-            .values(calendar_list_due_at=at, calendar_list_claimed_until=None)
+            .values(calendar_list_due_at=at, calendar_list_cursor=None, calendar_list_claimed_until=None)
         )
 
     def take_calendar_list(self, connection_id: UUID, now: datetime, hold_until: datetime) -> bool:
@@ -195,6 +195,7 @@ class PostgresConnections:
                 refresh_due_at=None,
                 calendars_listed_at=None,
                 calendar_list_due_at=None,
+                calendar_list_cursor=None,
                 calendar_list_claimed_until=None,
                 completion_due_at=None,
                 **_FRESH_START,

@@ -51,7 +51,7 @@ class Side:
         self.token = Secret(self.connect(f"openid email {SCOPES[provider]}"))
         now = datetime.now(UTC).replace(microsecond=0)
         self.window = Window(now - timedelta(days=31), now + timedelta(days=120))
-        self.calendar = next(c for c in self.adapter.list_calendars(self.token) if c.is_primary)
+        self.calendar = next(c for c in self.adapter.list_calendars(self.token).calendars if c.is_primary)
 
     def connect(self, scope, **extra):
         return self.walker.connect(self.provider, PEOPLE[self.provider], scope, **extra)["access_token"]
@@ -415,8 +415,8 @@ def test_links_to_another_host_are_not_followed(microsoft):
 
 
 def test_a_calendar_list_has_roles_zones_and_one_primary(google, microsoft):
-    ours = google.adapter.list_calendars(google.token)
-    theirs = microsoft.adapter.list_calendars(microsoft.token)
+    ours = google.adapter.list_calendars(google.token).calendars
+    theirs = microsoft.adapter.list_calendars(microsoft.token).calendars
 
     assert [c.is_primary for c in ours].count(True) == [c.is_primary for c in theirs].count(True) == 1
     assert {c.access_role for c in ours} >= {"owner", "reader"}
@@ -437,7 +437,7 @@ def test_google_channels_are_opened_and_closed(google):
 
 
 def test_a_holiday_calendar_cannot_be_watched(google):
-    holidays = next(c for c in google.adapter.list_calendars(google.token) if "holiday" in c.provider_id)
+    holidays = next(c for c in google.adapter.list_calendars(google.token).calendars if "holiday" in c.provider_id)
 
     with pytest.raises(PushNotSupported):
         google.adapter.watch(

@@ -15,26 +15,26 @@ from http import HTTPStatus
 from typing import Final
 
 from app.domain.calendars import (
+    CalendarListing,
     ChangePage,
     Channel,
     EventKind,
     EventStatus,
-    RemoteCalendar,
     RemoteEvent,
     Window,
     canonical_recurrence_id,
 )
 from app.domain.errors import CalendarGone, CursorExpired, ProviderRejected, ProviderUnavailable
 from app.domain.secret import Secret
-from app.providers.fields import children, listed, text
-from app.providers.google.parse import parse_calendar, parse_items
+from app.providers.fields import listed, text
+from app.providers.google.busy_times import read_busy_times
+from app.providers.google.calendar_list import read_list
+from app.providers.google.client import GoogleClient, pages
+from app.providers.google.parse import parse_items
 from app.providers.google.refusals import refusal
 from app.providers.google.wire import (
-    CALENDAR_LIST,
-    CALENDARS_A_PAGE,
     CHANNEL_LIFE_S,
     EVENTS_SCOPE,
-    LIST_SCOPE,
     SCHEMA_VERSION,
     STOP_CHANNEL,
     StopRequest,
@@ -42,23 +42,17 @@ from app.providers.google.wire import (
     events_url,
     list_parameters,
 )
-from app.providers.http import OutboundClient, Reply
-from app.providers.json_reader import JSONObject, read_object
+from app.providers.http import OutboundClient
+from app.providers.json_reader import JSONObject
 
 logger = logging.getLogger(__name__)
 
-MOST_PAGES: Final = 400
-"""A million events; more is a paging loop."""
 _DATES_DIFFER_BY: Final = timedelta(days=2)
 """A date and an instant of one event are never further apart."""
 _NEVER: Final = "99991231"
 _STOP_DEADLINE_S: Final = 5.0
 """A person may be waiting for it; a channel that is not stopped runs out by itself."""
-
-_PAGE_DEADLINE_S: Final = 60.0
-_PAGE_MAX_BYTES: Final = 32 * 1024 * 1024
-"""13 kB for each event of a page: long invitations with many guests reach a third of it. A page above would never be
-read, nor anything after it."""
+_NO_DETAILS: Final = ("freeBusyReader", "none")
 
 
 class GoogleCalendars:
@@ -73,31 +67,32 @@ class GoogleCalendars:
         """Return false: we expand."""
         return False
 
-    def list_calendars(self, access_token: Secret) -> tuple[RemoteCalendar, ...]:
-        """Return the whole calendar list, hidden calendars left out as in Google's own page."""
-        found: dict[str, RemoteCalendar] = {}
-        for page in self._pages(lambda token: self._list_page(access_token, token)):
-            for item in children(page, "items"):
-                calendar = parse_calendar(item)
-                if calendar is not None:
-                    found[calendar.provider_id] = calendar
-        return tuple(found.values())
+    def list_calendars(self, access_token: Secret, cursor: str | None = None) -> CalendarListing:
+        """Return what changed in the list since ``cursor``, or all of it; an hour after the last time all of it again.
+
+        Hidden calendars count as removed.
+        """
+        return read_list(GoogleClient(self._http, access_token), cursor, self._clock())
 
     def changes(
-        self, access_token: Secret, calendar_id: str, cursor: str | None, window: Window
+        self, access_token: Secret, calendar_id: str, cursor: str | None, window: Window, *, times_only: bool = False
     ) -> Iterator[ChangePage]:
         """Yield pages of changed masters, exceptions and singles; the last one carries the cursor.
 
         A full pass reads the whole calendar and leaves out what was over before ``window``, masters excepted; later
         events come along and wait for the window to reach them.
-        Raises ``CursorExpired`` also for cursors of an older form, and when Google finds a cursor malformed.
+        Raises ``CursorExpired`` also for cursors of an older form, and when Google finds a cursor malformed;
+        ``CalendarGone`` also when the calendar shows its free and busy times alone and ``times_only`` is not set.
         """
+        google = GoogleClient(self._http, access_token)
+        if times_only:
+            yield read_busy_times(google, calendar_id, cursor, window)
+            return
         sync_token = None if cursor is None else _sync_token(cursor)
-
-        def fetch(page_token: str | None) -> JSONObject:
-            return self._events_page(access_token, calendar_id, list_parameters(sync_token, page_token))
-
-        for page in self._pages(fetch):
+        for page in pages(lambda token: _events_page(google, calendar_id, list_parameters(sync_token, token))):
+            if text(page, "accessRole") in _NO_DETAILS:
+                # What comes now are bare blocks, which would take the places of events.
+                raise CalendarGone("no_details")
             found = _change_page(page)
             if cursor is None:
                 found = replace(found, events=tuple(e for e in found.events if not _is_over(e, window)))
@@ -112,7 +107,8 @@ class GoogleCalendars:
             token=token.reveal(),
             params={"ttl": str(CHANNEL_LIFE_S)},
         )
-        answer = self._call("POST", f"{events_url(calendar_id)}/watch", access_token, EVENTS_SCOPE, json_body=body)
+        google = GoogleClient(self._http, access_token)
+        answer = google.call("POST", f"{events_url(calendar_id)}/watch", EVENTS_SCOPE, json_body=body)
         return Channel(channel_id, text(answer, "resourceId"), _expiration(answer, self._clock()))
 
     def renew(self, access_token: Secret, channel: Channel) -> Channel | None:
@@ -123,78 +119,20 @@ class GoogleCalendars:
     def stop(self, access_token: Secret, channel: Channel) -> None:
         """End a channel; one that Google does not know any more counts as ended."""
         body = StopRequest(id=channel.provider_channel_id, resourceId=channel.resource_id or "")
-        reply = self._send("POST", STOP_CHANNEL, access_token, json_body=body, deadline_s=_STOP_DEADLINE_S)
+        google = GoogleClient(self._http, access_token)
+        reply = google.send("POST", STOP_CHANNEL, json_body=body, deadline_s=_STOP_DEADLINE_S)
         if reply.status // 100 != 2 and reply.status != HTTPStatus.NOT_FOUND:
             raise refusal(reply, EVENTS_SCOPE)
 
-    def _list_page(self, access_token: Secret, page_token: str | None) -> JSONObject:
-        parameters = {"maxResults": str(CALENDARS_A_PAGE), "prettyPrint": "false"}
-        if page_token is not None:
-            parameters["pageToken"] = page_token
-        try:
-            return self._call("GET", CALENDAR_LIST, access_token, LIST_SCOPE, params=parameters)
-        except CalendarGone as error:
-            # No calendar was named, so none can be gone: the service itself is not for this account.
-            raise ProviderRejected(error.detail) from error
 
-    def _events_page(self, access_token: Secret, calendar_id: str, parameters: Mapping[str, str]) -> JSONObject:
-        try:
-            return self._call("GET", events_url(calendar_id), access_token, EVENTS_SCOPE, params=parameters)
-        except ProviderRejected as error:
-            if "syncToken" in parameters:
-                # The same call without the token worked before: it is the token that Google cannot read.
-                raise CursorExpired(error.detail) from error
-            raise
-
-    def _pages(self, fetch: Callable[[str | None], JSONObject]) -> Iterator[JSONObject]:
-        """Follow ``nextPageToken`` to its end, which a provider in trouble may never send."""
-        token: str | None = None
-        seen: set[str] = set()
-        for _ in range(MOST_PAGES):
-            page = fetch(token)
-            yield page
-            token = text(page, "nextPageToken")
-            if token is None:
-                return
-            if token in seen:
-                break
-            seen.add(token)
-        raise ProviderUnavailable("endless_paging")
-
-    def _call(
-        self,
-        method: str,
-        url: str,
-        access_token: Secret,
-        scope: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        json_body: object = None,
-    ) -> JSONObject:
-        reply = self._send(method, url, access_token, params=params, json_body=json_body)
-        if reply.status // 100 != 2:
-            raise refusal(reply, scope)
-        return read_object(reply.body, max_bytes=_PAGE_MAX_BYTES)
-
-    def _send(
-        self,
-        method: str,
-        url: str,
-        access_token: Secret,
-        *,
-        params: Mapping[str, str] | None = None,
-        json_body: object = None,
-        deadline_s: float = _PAGE_DEADLINE_S,
-    ) -> Reply:
-        return self._http.request(
-            method,
-            url,
-            headers={"Authorization": f"Bearer {access_token.reveal()}"},
-            params=dict(params or {}),
-            json_body=json_body,
-            max_bytes=_PAGE_MAX_BYTES,
-            deadline_s=deadline_s,
-        )
+def _events_page(google: GoogleClient, calendar_id: str, parameters: Mapping[str, str]) -> JSONObject:
+    try:
+        return google.call("GET", events_url(calendar_id), EVENTS_SCOPE, params=parameters)
+    except ProviderRejected as error:
+        if "syncToken" in parameters:
+            # The same call without the token worked before: it is the token that Google cannot read.
+            raise CursorExpired(error.detail) from error
+        raise
 
 
 def _change_page(page: JSONObject) -> ChangePage:

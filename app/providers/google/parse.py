@@ -89,7 +89,6 @@ def parse_calendar(item: Item) -> RemoteCalendar | None:
         # Unknown roles appear now and then; reading is the least they give.
         access_role=_ROLES.get(text(item, "accessRole") or "", "reader"),
         is_primary=flag(item, "primary"),
-        is_removed=flag(item, "deleted"),
         color=text(item, "backgroundColor"),
     )
 

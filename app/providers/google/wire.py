@@ -11,9 +11,11 @@ from urllib.parse import quote
 BASE = "https://www.googleapis.com/calendar/v3"
 CALENDAR_LIST = f"{BASE}/users/me/calendarList"
 STOP_CHANNEL = f"{BASE}/channels/stop"
+FREE_BUSY = f"{BASE}/freeBusy"
 
 LIST_SCOPE = "https://www.googleapis.com/auth/calendar.calendarlist.readonly"
 EVENTS_SCOPE = "https://www.googleapis.com/auth/calendar.events.readonly"
+FREE_BUSY_SCOPE = "https://www.googleapis.com/auth/calendar.freebusy"
 
 CALENDARS_A_PAGE = 250
 EVENTS_A_PAGE = 2500
@@ -48,6 +50,15 @@ class StopRequest(TypedDict):
 
     id: str
     resourceId: str
+
+
+class FreeBusyRequest(TypedDict):
+    """Body of ``freebusy.query``."""
+
+    timeMin: str
+    timeMax: str
+    timeZone: str
+    items: list[dict[str, str]]
 
 
 def events_url(calendar_id: str) -> str:

@@ -15,10 +15,10 @@ from http import HTTPStatus
 from typing import Final
 
 from app.domain.calendars import (
+    CalendarListing,
     ChangePage,
     Channel,
     EventKind,
-    RemoteCalendar,
     RemoteEvent,
     SeriesOccurrences,
     Window,
@@ -31,7 +31,7 @@ from app.providers.json_reader import JSONObject
 from app.providers.microsoft.client import GraphClient, own_link
 from app.providers.microsoft.parse import parse_calendar, parse_event
 from app.providers.microsoft.refusals import refusal
-from app.providers.microsoft.rounds import Round, SeriesItems, read_orphans, read_series
+from app.providers.microsoft.rounds import Round, SeriesItems, read_orphans, read_series, without_details
 from app.providers.microsoft.wire import (
     CALENDARS,
     CALENDARS_A_PAGE,
@@ -67,21 +67,31 @@ class MicrosoftCalendars:
         """Return true: Graph expands."""
         return True
 
-    def list_calendars(self, access_token: Secret) -> tuple[RemoteCalendar, ...]:
-        """Return the whole calendar list. Raises ``CalendarGone`` when the account has no mailbox in the cloud."""
+    def list_calendars(self, access_token: Secret, cursor: str | None = None) -> CalendarListing:
+        """Return the whole calendar list: Graph has no changes of it.
+
+        Raises ``CalendarGone`` when the account has no mailbox in the cloud.
+        """
+        del cursor
         items = self._graph(access_token).items(CALENDARS, {"$top": str(CALENDARS_A_PAGE)})
         calendars = [calendar for calendar in map(parse_calendar, items) if calendar is not None]
-        return tuple({calendar.provider_id: calendar for calendar in calendars}.values())
+        return CalendarListing(tuple({calendar.provider_id: calendar for calendar in calendars}.values()))
 
     def changes(
-        self, access_token: Secret, calendar_id: str, cursor: str | None, window: Window
+        self, access_token: Secret, calendar_id: str, cursor: str | None, window: Window, *, times_only: bool = False
     ) -> Iterator[ChangePage]:
         """Yield pages of changes; the last one carries exceptions, the occurrences of every touched series, the cursor.
 
         The window is frozen in the cursor and must be the one the cursor was made for. Every ``SeriesOccurrences`` is
-        the full set inside the window. A series that is gone comes as removed.
+        the full set inside the window. A series that is gone comes as removed. The least that Graph lets anybody ask
+        for says more than when a calendar is busy: with ``times_only`` the rest is left behind here.
         """
-        graph = self._graph(access_token)
+        found = self._changes(self._graph(access_token), calendar_id, cursor, window)
+        yield from map(without_details, found) if times_only else found
+
+    def _changes(
+        self, graph: GraphClient, calendar_id: str, cursor: str | None, window: Window
+    ) -> Iterator[ChangePage]:
         this_round = Round()
         for page in self._delta_pages(graph, calendar_id, cursor, window):
             events, removed = this_round.take(children(page, "value"))

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from app.domain.calendars import (
+    ChangePage,
     EventKind,
     EventStatus,
     Occurrence,
@@ -122,3 +123,29 @@ def _as_they_stand(exceptions: Iterable[RemoteEvent], window: Window) -> dict[st
             identity = occurrence.recurrence_id or canonical_recurrence_id(occurrence.start)
             found[identity] = replace(occurrence, recurrence_id=identity)
     return found
+
+
+def without_details(page: ChangePage) -> ChangePage:
+    """Return a page that says when a calendar is busy and nothing else."""
+    return replace(page, events=tuple(map(_times_of, page.events)))
+
+
+def _times_of(event: RemoteEvent) -> RemoteEvent:
+    # A new event, not a copy with fields taken out: what is added to events later stays out by itself.
+    return RemoteEvent(
+        provider_id=event.provider_id,
+        kind=event.kind,
+        status=event.status,
+        series_id=event.series_id,
+        recurrence_id=event.recurrence_id,
+        all_day=event.all_day,
+        start=event.start,
+        end=event.end,
+        time_zone=event.time_zone,
+        time_zone_raw=event.time_zone_raw,
+        rules=event.rules,
+        rules_raw=event.rules_raw,
+        busy=event.busy,
+        privacy="private",
+        problem=event.problem,
+    )

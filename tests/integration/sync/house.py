@@ -109,16 +109,16 @@ class House:
     def running(self) -> RunningSandbox:
         return self.sandbox.running
 
-    def connect(self, provider: str, account: str) -> Mailbox:
+    def connect(self, provider: str, account: str, features: tuple[Feature, ...] = FEATURES) -> Mailbox:
         """Connect an account as a consent would, without its pages, and read its calendar list."""
-        scopes = scopes_for(provider, FEATURES)
+        scopes = scopes_for(provider, features)
         answer = self._tokens(provider, account, scopes)
         now = self.clock()
         identity = Identity(f"https://{provider}.test", account, None, f"{account}@example.test", account)
         with self.store.transaction() as tx:
             person = tx.people.sign_in(provider, identity, now)
         request = AuthorizationRequest(
-            person.id, b"state", b"browser", person.id, None, provider, Purpose.CONNECT, FEATURES, (), "/", b"",
+            person.id, b"state", b"browser", person.id, None, provider, Purpose.CONNECT, features, (), "/", b"",
             now, now,
         )  # fmt: skip
         stored = self.grants.store_consent(request, self.sync.providers.get(provider), answer, identity)
