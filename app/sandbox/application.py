@@ -1,7 +1,7 @@
 """Build the sandbox as one Flask application that serves every emulated provider on one port."""
 
 from flask import Flask, Response, g, jsonify, render_template, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from app.sandbox import (
     authorization_pages,
@@ -72,6 +72,14 @@ def _finish(answer: Response) -> Response:
     return answer
 
 
+def _parameters() -> list[tuple[str, str]]:
+    try:
+        return list(request.values.items())
+    except ClientDisconnected:
+        # A client that was killed while it sent its form.
+        return list(request.args.items())
+
+
 def _entry(state: Sandbox, answer: Response) -> Entry:
     # The calendar routes do not mark the request with an account; the bearer token tells.
     account = g.get("account")
@@ -81,7 +89,7 @@ def _entry(state: Sandbox, answer: Response) -> Entry:
         at=state.clock.now(),
         method=request.method,
         path=request.path,
-        parameters=masked(request.values.items()),
+        parameters=masked(_parameters()),
         status=0 if g.get("is_dropped") else answer.status_code,
         operation=g.get("operation"),
         account=account,

@@ -20,10 +20,13 @@ from app.sandbox.state import Sandbox, current_sandbox
 from app.sandbox.token_ledger import TokenCall
 from app.sandbox.tokens import subject_of_request
 
-__all__ = ["Fault", "FaultKind", "dropped", "with_faults"]
+__all__ = ["AT_END", "Fault", "FaultKind", "dropped", "with_faults"]
 
 P = ParamSpec("P")
 View = Callable[P, ResponseReturnValue]
+
+AT_END = "sandbox.at_end"
+"""Where a request's environment keeps what is to be called when its last byte is out, or its client gone."""
 
 GARBAGE = b'<!-- \x00\xff upstream connect error -->{"unfinished": '
 AFTER_WORK = {FaultKind.HOLD, FaultKind.DRIP, FaultKind.TRUNCATE, FaultKind.GARBAGE, FaultKind.LOSE_ANSWER}
@@ -70,7 +73,8 @@ def _ended_with(state: Sandbox, answer: Response) -> Response:
     call: TokenCall | None = g.get("token_call")
     if call is not None:
         status = 0 if g.get("is_dropped") else answer.status_code
-        answer.call_on_close(lambda: state.token_ledger.end(call, status))
+        request.environ[AT_END] = lambda: state.token_ledger.end(call, status)
+        answer.call_on_close(request.environ[AT_END])
     return answer
 
 

@@ -10,6 +10,7 @@ from flask import Flask
 from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, WSGIRequestHandler, make_server
 
 from app.sandbox.application import create_sandbox, sandbox_of
+from app.sandbox.faults import AT_END
 from app.sandbox.settings import SandboxSettings
 from app.sandbox.state import Sandbox
 
@@ -23,6 +24,15 @@ class _QuietHandler(WSGIRequestHandler):
 
     timeout = SILENT_CONNECTION_S
     protocol_version = "HTTP/1.1"
+
+    def run_wsgi(self) -> None:
+        """Answer one request. Werkzeug forgets to close the answer to a client that was killed; its end is its end."""
+        try:
+            super().run_wsgi()
+        finally:
+            at_end = getattr(self, "environ", {}).get(AT_END)
+            if at_end is not None:
+                at_end()
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Print nothing: the request log keeps a masked entry."""

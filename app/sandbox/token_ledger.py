@@ -59,8 +59,9 @@ class TokenLedger:
             return call
 
     def end(self, call: TokenCall, status: int) -> None:
-        """Close the entry of a call whose answer is out."""
-        call.status, call.ended_at = status, time.time()
+        """Close the entry of a call whose answer is out; once it is closed this changes nothing."""
+        if call.ended_at is None:
+            call.status, call.ended_at = status, time.time()
 
     def calls(self) -> list[TokenCall]:
         """Return the remembered calls, oldest first; those in flight are still written to."""
