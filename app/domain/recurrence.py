@@ -7,9 +7,11 @@ every instance lasts exactly as long as the master. All-day series are whole dat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import takewhile
+from operator import itemgetter
 from typing import Final
 
 from app.domain.calendars import (
@@ -22,16 +24,28 @@ from app.domain.calendars import (
     canonical_recurrence_id,
 )
 from app.domain.errors import Unrepresentable
+from app.domain.recurrence_clock import Anchor, Start, anchor_of
+from app.domain.recurrence_plain import plain_days
 from app.domain.recurrence_rules import Moment, Rule, RuleSet, parse_lines, read_moment
 from app.domain.recurrence_walk import walk
-from app.domain.zones import find_zone
+from app.domain.zones import zone_data_version
 
 # A date begins first where the clocks are 14 hours ahead of UTC and ends last where they are 12 behind.
 _DATE_BEGINS_BEFORE_UTC: Final = timedelta(hours=14)
 _DATE_ENDS_AFTER_UTC: Final = timedelta(hours=12)
 _MARGIN: Final = timedelta(days=2)
 """Wall clocks and UTC differ by less than this, skipped days included."""
+_REVISION: Final = 2
 _LAST_SECOND: Final = time(23, 59, 59)
+
+
+def expander_version() -> str:
+    """Return what expansion depends on beside a series and a window: this code, and the zone database.
+
+    Occurrences stored under another version must be expanded anew. ``_REVISION`` is raised by whoever changes what
+    ``expand`` returns.
+    """
+    return f"{_REVISION}:{zone_data_version()}"
 
 
 def expand(series: Series, window: Window, cap: int = 10_000) -> tuple[Occurrence, ...]:
@@ -47,14 +61,16 @@ def expand(series: Series, window: Window, cap: int = 10_000) -> tuple[Occurrenc
     if master is not None and not _takes_place(master):
         return ()
     try:
-        occurrences = [] if master is None else list(_unchanged(master, series.exceptions, window, cap))
+        occurrences = [] if master is None else _unchanged(master, series.exceptions, window, cap)
     except OverflowError as error:
         raise Unrepresentable("absurd_time") from error
     for exception in series.exceptions:
         occurrences += standalone(exception, window)
     if len(occurrences) > cap:
         raise Unrepresentable("too_many_instances")
-    return tuple(sorted(occurrences, key=lambda item: (_begin(item.start), item.recurrence_id)))
+    if series.exceptions:
+        occurrences.sort(key=lambda item: (_begin(item.start), item.recurrence_id))
+    return tuple(occurrences)
 
 
 def standalone(event: RemoteEvent, window: Window) -> tuple[Occurrence, ...]:
@@ -84,69 +100,33 @@ def touches(start: datetime | date, end: datetime | date, window: Window) -> boo
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Anchor:
-    """Where a series starts, and how its wall times become instants or dates."""
-
-    first: datetime
-    """Naive wall-clock DTSTART; midnight when all-day."""
-    start: datetime | date
-    length: timedelta
-    zone: tzinfo | None
-    """Null when all-day."""
-
-    def place(self, wall: datetime) -> datetime | date:
-        """Return the instant (UTC) or date of a naive wall time."""
-        if self.zone is None:
-            return wall.date()
-        if wall == self.first:
-            # In a doubled hour the provider's own instant says which of the two was meant.
-            return self.start
-        return wall.replace(tzinfo=self.zone).astimezone(UTC)
-
-    def resolve(self, moment: Moment) -> datetime | date:
-        """Return where an RDATE stands on this series' time line."""
-        return moment.day if self.zone is None else moment.instant(self.zone, self.first.time())
-
-    def end_of(self, start: datetime | date) -> datetime | date:
-        """Return the exclusive end of an instance."""
-        return start + self.length
-
-
 @dataclass(slots=True)
 class _Excluded:
-    """Starts taken out of a series: instants, and whole local days."""
+    """Starts taken out of a series: instances by recurrence id, and whole local days of a timed series."""
 
-    anchor: _Anchor
-    instants: set[datetime] = field(default_factory=set)
+    anchor: Anchor
+    ids: set[str] = field(default_factory=set)
     days: set[date] = field(default_factory=set)
 
     def add(self, moment: Moment) -> None:
         """Take out an EXDATE; a DATE on a timed series means that local day."""
-        if self.anchor.zone is None or moment.clock is None:
+        if self.anchor.zone is not None and moment.clock is None:
             self.days.add(moment.day)
         else:
-            self.instants.add(moment.instant(self.anchor.zone, moment.clock))
+            self.ids.add(canonical_recurrence_id(self.anchor.resolve(moment)))
 
-    def add_start(self, start: datetime | date) -> None:
-        """Take out one start that a rule gave."""
-        if isinstance(start, datetime):
-            self.instants.add(start)
-        else:
-            self.days.add(start)
+    def leave(self, starts: Mapping[str, datetime | date]) -> list[Start]:
+        """Return the starts that are left, in order: recurrence ids of one series sort by time."""
+        left = sorted((found for found in starts.items() if found[0] not in self.ids), key=itemgetter(0))
+        return [found for found in left if self._local_day(found[1]) not in self.days] if self.days else left
 
-    def covers(self, start: datetime | date) -> bool:
-        """Return whether the instance starting at ``start`` is taken out."""
-        if not isinstance(start, datetime):
-            return start in self.days
-        return start in self.instants or (bool(self.days) and start.astimezone(self.anchor.zone).date() in self.days)
+    def _local_day(self, start: datetime | date) -> date:
+        return start.astimezone(self.anchor.zone).date() if isinstance(start, datetime) else start
 
 
-def _unchanged(
-    master: RemoteEvent, exceptions: Iterable[RemoteEvent], window: Window, cap: int
-) -> Iterator[Occurrence]:
-    """Yield the instances nobody changed."""
-    anchor = _anchor(master)
+def _unchanged(master: RemoteEvent, exceptions: Iterable[RemoteEvent], window: Window, cap: int) -> list[Occurrence]:
+    """Return the instances nobody changed, in order of start."""
+    anchor = anchor_of(master)
     lines = parse_lines(master.rules)
     low, high = _reach(anchor, window)
     excluded = _excluded(anchor, lines, low, high)
@@ -154,35 +134,50 @@ def _unchanged(
         replaced = _replaced_start(event)
         if replaced is not None:
             excluded.add(replaced)
-    starts: set[datetime | date] = set()
-    for start in _starts(anchor, lines, low, high):
-        if start in starts or excluded.covers(start) or not touches(start, anchor.end_of(start), window):
-            continue
-        starts.add(start)
-        if len(starts) > cap:
-            raise Unrepresentable("too_many_instances")
-        yield _occurrence(master, master.provider_id, canonical_recurrence_id(start), start, anchor.end_of(start))
+    # Keyed by recurrence id: a date that a rule gives as well, and two wall times on one instant, are one instance.
+    left = _inside(excluded.leave(dict(_starts(anchor, lines, low, high))), anchor.length, window)
+    if len(left) > cap:
+        raise Unrepresentable("too_many_instances")
+    series_id, all_day, length = master.provider_id, master.all_day, anchor.length
+    busy = busy_of(master, anchor.start, anchor.start + length)
+    return [Occurrence(series_id, id_, series_id, all_day, start, start + length, busy) for id_, start in left]
 
 
-def _starts(anchor: _Anchor, lines: RuleSet, low: datetime, high: datetime) -> Iterator[datetime | date]:
+def _inside(starts: list[Start], length: timedelta, window: Window) -> list[Start]:
+    """Drop what does not touch the window from both ends of the starts; what is between touches it, too."""
+    first, last = 0, len(starts)
+    while first < last and not touches(starts[last - 1][1], starts[last - 1][1] + length, window):
+        last -= 1
+    while first < last and not touches(starts[first][1], starts[first][1] + length, window):
+        first += 1
+    return starts[first:last]
+
+
+def _starts(anchor: Anchor, lines: RuleSet, low: datetime, high: datetime) -> Iterator[Start]:
     if _starts_itself(anchor, lines):
-        yield anchor.start
+        yield _named(anchor.start)
     for rule in lines.rules:
         yield from _rule_starts(anchor, rule, low, high)
     for moment in lines.dates:
-        yield anchor.resolve(moment)
+        yield _named(anchor.resolve(moment))
 
 
-def _rule_starts(anchor: _Anchor, rule: Rule, low: datetime, high: datetime) -> Iterator[datetime | date]:
+def _rule_starts(anchor: Anchor, rule: Rule, low: datetime, high: datetime) -> Iterable[Start]:
+    days = plain_days(rule, anchor.first, low, high)
+    starts = _walked(anchor, rule, low, high) if days is None else anchor.place_days(days)
     until = _until(anchor, rule)
-    for wall in walk(rule, anchor.first, low, high):
-        start = anchor.place(wall)
-        if until is not None and start > until:
-            return
-        yield start
+    return starts if until is None else takewhile(lambda found: found[1] <= until, starts)
 
 
-def _starts_itself(anchor: _Anchor, lines: RuleSet) -> bool:
+def _walked(anchor: Anchor, rule: Rule, low: datetime, high: datetime) -> Iterator[Start]:
+    return (_named(anchor.place(wall)) for wall in walk(rule, anchor.first, low, high))
+
+
+def _named(start: datetime | date) -> Start:
+    return canonical_recurrence_id(start), start
+
+
+def _starts_itself(anchor: Anchor, lines: RuleSet) -> bool:
     """Return whether DTSTART is an instance: always (section 3.8.5.3), unless every rule ended before it."""
     if not lines.rules:
         return True
@@ -190,7 +185,7 @@ def _starts_itself(anchor: _Anchor, lines: RuleSet) -> bool:
     return any(limit is None or limit >= anchor.start for limit in limits)
 
 
-def _until(anchor: _Anchor, rule: Rule) -> datetime | date | None:
+def _until(anchor: Anchor, rule: Rule) -> datetime | date | None:
     """Return the last allowed start, whatever type it was written in; null when open.
 
     A date on a timed series means the end of that local day; a floating time is the master's; a time on an all-day
@@ -201,29 +196,16 @@ def _until(anchor: _Anchor, rule: Rule) -> datetime | date | None:
     return rule.until.day if anchor.zone is None else rule.until.instant(anchor.zone, _LAST_SECOND)
 
 
-def _excluded(anchor: _Anchor, lines: RuleSet, low: datetime, high: datetime) -> _Excluded:
+def _excluded(anchor: Anchor, lines: RuleSet, low: datetime, high: datetime) -> _Excluded:
     excluded = _Excluded(anchor)
     for moment in lines.excluded_dates:
         excluded.add(moment)
     for rule in lines.excluded_rules:
-        for start in _rule_starts(anchor, rule, low, high):
-            excluded.add_start(start)
+        excluded.ids.update(recurrence_id for recurrence_id, _ in _rule_starts(anchor, rule, low, high))
     return excluded
 
 
-def _anchor(master: RemoteEvent) -> _Anchor:
-    start, end = master.start, master.end
-    if isinstance(start, datetime) and isinstance(end, datetime):
-        zone = find_zone(master.time_zone) or find_zone(master.time_zone_raw)
-        if zone is None:
-            raise Unrepresentable("unknown_time_zone")
-        return _Anchor(start.astimezone(zone).replace(tzinfo=None), start, end - start, zone)
-    if start is None or end is None or isinstance(start, datetime) or isinstance(end, datetime):
-        raise Unrepresentable("bad_time")
-    return _Anchor(datetime.combine(start, time()), start, end - start, None)
-
-
-def _reach(anchor: _Anchor, window: Window) -> tuple[datetime, datetime]:
+def _reach(anchor: Anchor, window: Window) -> tuple[datetime, datetime]:
     """Return the naive wall times between which instances can touch the window."""
     earliest = window.start.replace(tzinfo=None) - _MARGIN
     low = earliest - anchor.length if earliest - anchor.first > anchor.length else anchor.first

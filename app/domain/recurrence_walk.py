@@ -32,7 +32,7 @@ def walk(rule: Rule, first: datetime, low: datetime, high: datetime) -> Iterator
     DTSTART counts towards COUNT even when the rule does not name it (RFC 5545 section 3.3.10), but is only yielded
     when it does. UNTIL is left to the caller, who knows the zone. Raises ``Unrepresentable``.
     """
-    explicit = _with_defaults(rule, first)
+    explicit = with_defaults(rule, first)
     begin = first if rule.count is not None else _advanced(explicit, first, low)
     years = (MAXYEAR - 1 - high.year) // _CYCLE_YEARS * _CYCLE_YEARS
     taken = 0
@@ -73,7 +73,7 @@ def _instances(rule: Rule, begin: datetime) -> Iterator[datetime]:
         return
 
 
-def _with_defaults(rule: Rule, first: datetime) -> Rule:
+def with_defaults(rule: Rule, first: datetime) -> Rule:
     """Spell out what the rule takes from DTSTART, so that DTSTART can be advanced."""
     if rule.weekdays or any(rule.by.get(part) for part in _DAY_CHOOSERS):
         return rule

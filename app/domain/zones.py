@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta, timezone, tzinfo
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+\-]*(/[A-Za-z0-9_+\-]+)*")
@@ -30,6 +31,12 @@ def find_zone(name: str | None) -> tzinfo | None:
     if iana is not None:
         return ZoneInfo(iana)
     return _fixed_offset(name.strip())
+
+
+@cache
+def zone_data_version() -> str:
+    """Return the version of the zone database in use: that of the tzdata package, the only one looked at (``app``)."""
+    return version("tzdata")
 
 
 @lru_cache(maxsize=2048)

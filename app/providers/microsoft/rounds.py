@@ -121,7 +121,7 @@ def _as_they_stand(exceptions: Iterable[RemoteEvent], window: Window) -> dict[st
         for occurrence in standalone(exception, window):
             # Without an original start nobody knows which instance it was; where it stands keeps it apart.
             identity = occurrence.recurrence_id or canonical_recurrence_id(occurrence.start)
-            found[identity] = replace(occurrence, recurrence_id=identity)
+            found[identity] = occurrence._replace(recurrence_id=identity)
     return found
 
 
