@@ -65,18 +65,18 @@ class CeleryNudge:
         """Hint that a connection's calendar list is due."""
         self._send("list_calendars", "sync", connection_id)
 
-    def sync_calendar(self, calendar_id: UUID) -> None:
-        """Hint that a calendar is due."""
-        self._send("sync_calendar", "sync", calendar_id)
+    def sync_calendar(self, calendar_id: UUID, in_s: float = 0.0) -> None:
+        """Hint that a calendar is due, or will be in so many seconds."""
+        self._send("sync_calendar", "sync", calendar_id, in_s)
 
     def open_channel(self, calendar_id: UUID) -> None:
         """Hint that a calendar needs a push channel."""
         self._send("open_channel", "push", calendar_id)
 
-    def _send(self, task: str, queue: str, row_id: UUID) -> None:
+    def _send(self, task: str, queue: str, row_id: UUID, in_s: float = 0.0) -> None:
         if time.monotonic() < self._silent_until:
             return
-        options: dict[str, Any] = {"retry": False, "ignore_result": True}
+        options: dict[str, Any] = {"retry": False, "ignore_result": True, "countdown": in_s or None}
         try:
             self._app.send_task(f"latchkey.{task}", args=[str(row_id)], queue=queue, **options)
         except (OperationalError, RedisError, OSError) as error:

@@ -139,7 +139,7 @@ class RecordingNudge:
         """Remember a hint to list."""
         self.sent.append(("list", connection_id))
 
-    def sync_calendar(self, calendar_id: UUID) -> None:
+    def sync_calendar(self, calendar_id: UUID, in_s: float = 0.0) -> None:
         """Remember a hint to sync."""
         self.sent.append(("sync", calendar_id))
 

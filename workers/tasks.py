@@ -8,14 +8,15 @@ from uuid import UUID
 from celery import Celery
 
 from app.bootstrap import Services
+from app.domain.channels import SETTLE
 from workers.failures import run
 
 
 def sync_calendar(services: Services, calendar_id: UUID) -> None:
-    """Sync, and hint once more when something was requested meanwhile."""
+    """Sync, and hint once more when something was requested meanwhile, after a rest."""
     outcome = services.calendar_sync.sync(calendar_id, only_due=True)
     if outcome is not None and outcome.again:
-        services.nudge.sync_calendar(calendar_id)
+        services.nudge.sync_calendar(calendar_id, SETTLE.total_seconds())
 
 
 Work = Callable[[Services, UUID], object]
@@ -36,7 +37,7 @@ TICK_TASKS: Mapping[str, Claim] = {
     "open_channels_due": lambda services: _hint(services.due_work.channels(), services.nudge.open_channel),
     "chain_audit": lambda services: services.hand_out_log.collect(),
     "care_for_grants": lambda services: services.grant_care.care(),
-    "stop_channels": lambda services: services.channels.stop_pending(),
+    "stop_channels": lambda services: services.channels.tend(),
     "lapse_connect_links": lambda services: services.connect_links.lapse(),
     "tidy_credentials": lambda services: services.callers.tidy(),
 }

@@ -10,10 +10,9 @@ from app.ports.calendars import (
     AppliedChanges,
     CalendarRow,
     CalendarStore,
-    ChannelRow,
-    ChannelStore,
     SyncRun,
 )
+from app.ports.channels import ChannelRow, ChannelStore
 from app.ports.connect_links import ConnectLinkStore
 from app.ports.connections import (
     AttemptStore,

@@ -1,4 +1,4 @@
-"""What the use cases need from the store: calendars, events, occurrences and channels."""
+"""What the use cases need from the store: calendars, events and occurrences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from uuid import UUID
 from app.domain.calendars import (
     FREE_BUSY,
     CalendarListing,
-    Channel,
     Occurrence,
     RemoteEvent,
     Series,
@@ -169,67 +168,3 @@ class AgendaItem:
     provider: str
     account_email: str | None
     is_recurring: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelRow:
-    """A stored push channel."""
-
-    id: UUID
-    calendar_id: UUID
-    connection_id: UUID
-    provider: str
-    provider_kind: str
-    calendar_provider_id: str
-    state: str
-    """``creating``, ``active`` or ``stopping``."""
-    channel: Channel | None
-    """Null while creating."""
-    token_hash: bytes
-    """Keyed hash of the token that every notification must carry."""
-
-
-class ChannelStore(Protocol):
-    """Push channels."""
-
-    def claim_missing(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
-        """Claim calendars that should have a channel (again): none active, or the active one nears its end."""
-
-    def take(self, calendar_id: UUID, due_by: datetime, hold_until: datetime) -> bool:
-        """Return whether the channel was due by then, and put it off: of many takers one is told so."""
-
-    def add(self, channel_id: UUID, calendar_id: UUID, token_hash: bytes, now: datetime) -> None:
-        """Write a channel down before the provider is asked for it."""
-
-    def activate(self, channel_id: UUID, channel: Channel, renew_at: datetime, now: datetime) -> None:
-        """Store what the provider answered; older channels of the calendar become ``stopping``."""
-
-    def fail(self, calendar_id: UUID, channel_id: UUID, retry_at: datetime | None) -> None:
-        """Drop a channel that could not be made; try again at ``retry_at``, never when null."""
-
-    def get(self, channel_id: UUID) -> ChannelRow | None:
-        """Return a channel by our id."""
-
-    def by_provider_ids(self, provider_channel_ids: Sequence[str]) -> tuple[ChannelRow, ...]:
-        """Return channels by the provider's ids (Graph subscription ids), in one query."""
-
-    def of_calendar(self, calendar_id: UUID) -> tuple[ChannelRow, ...]:
-        """Return a calendar's channels, newest first."""
-
-    def of_connection(self, connection_id: UUID) -> tuple[ChannelRow, ...]:
-        """Return all channels of a connection."""
-
-    def stopping(self, limit: int) -> tuple[ChannelRow, ...]:
-        """Return channels that wait to be stopped at the provider."""
-
-    def seen(self, channel_id: UUID, message_number: int | None, now: datetime) -> None:
-        """Note a genuine notification."""
-
-    def delete(self, channel_id: UUID) -> None:
-        """Forget a channel."""
-
-    def any_creating(self, kind: str, since: datetime) -> bool:
-        """Return whether a channel at a provider of ``kind`` is being made; one begun before ``since`` is not."""
-
-    def due_now(self, calendar_id: UUID) -> None:
-        """Make the calendar's channel due for renewal, or for a new one."""

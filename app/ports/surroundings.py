@@ -23,8 +23,8 @@ class Nudge(Protocol):
     def list_calendars(self, connection_id: UUID) -> None:
         """Hint that a connection's calendar list is due."""
 
-    def sync_calendar(self, calendar_id: UUID) -> None:
-        """Hint that a calendar is due."""
+    def sync_calendar(self, calendar_id: UUID, in_s: float = 0.0) -> None:
+        """Hint that a calendar is due, or will be in so many seconds."""
 
     def open_channel(self, calendar_id: UUID) -> None:
         """Hint that a calendar needs a push channel."""

@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from app.ports.audit import AuditLogStore, AuditStore
-from app.ports.calendars import CalendarStore, ChannelStore
+from app.ports.calendars import CalendarStore
+from app.ports.channels import ChannelStore
 from app.ports.connect_links import ConnectLinkStore
 from app.ports.connections import AttemptStore, ConnectionStore, TokenStore
 from app.ports.credentials import CredentialStore, SigningKeyStore

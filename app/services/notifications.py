@@ -1,20 +1,29 @@
-"""Provider notifications: check that they are genuine, mark the calendar dirty, say so to a worker.
+"""Provider notifications: check that they are genuine, leave word with the channel, say so to a worker.
 
-A notification is a hint. Forged, doubled, late or reordered ones change nothing but timing.
+A notification is a hint. Forged, doubled, late or reordered ones change nothing but timing. Word that waits already
+makes further notifications of the channel cost one read: a flood writes one row and sends one hint for every run.
 """
 
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.ports import ChannelRow, Clock, Nudge, Sealer, Store
+from app.domain.channels import CREATING_TAKES, LIFECYCLE_APART, rest_s
+from app.ports import ChannelRow, Clock, Nudge, Sealer, Store, Transaction
+from app.services.channels import ATTEMPT
+from app.services.refused_notifications import RefusedNotifications
 
-CREATING_TAKES = timedelta(minutes=2)
-"""Longer than any call that makes a channel: one left behind by a crash must not keep the door open."""
+logger = logging.getLogger(__name__)
+
+GREETINGS_APART = timedelta(minutes=1)
+"""Google's first message says nothing but that it arrives; one in so much time is worth a row written."""
+
+MISSED, REAUTHORIZE, REMOVED = "missed", "reauthorizationRequired", "subscriptionRemoved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,17 @@ class GraphNotification:
     """``reauthorizationRequired``, ``subscriptionRemoved``, ``missed``, or null for a change."""
 
 
+@dataclass
+class _Word:
+    """What a batch says, by channel."""
+
+    changed: dict[UUID, ChannelRow] = field(default_factory=dict)
+    missed: dict[UUID, ChannelRow] = field(default_factory=dict)
+    ended: dict[UUID, ChannelRow] = field(default_factory=dict)
+    to_open: set[UUID] = field(default_factory=set)
+    """Calendars whose channel is to be prolonged or made anew."""
+
+
 @dataclass(frozen=True)
 class Notifications:
     """Takes notifications from the hooks."""
@@ -35,15 +55,18 @@ class Notifications:
     sealer: Sealer
     nudge: Nudge
     clock: Clock
+    refused: RefusedNotifications = field(default_factory=RefusedNotifications)
 
     def google(self, channel_id: str, token: str, resource_id: str, message_number: int | None, state: str) -> bool:
         """Take one Google notification; false when it is not genuine (answer 404: Google will not repeat it)."""
-        row = self._google_channel(channel_id)
-        if row is None or not self._genuine(row, token):
+        row, now = self._google_channel(channel_id), self.clock()
+        if row is None or not self._genuine(row, token, now) or not _names_resource(row, resource_id):
+            self.refused.note("google")
             return False
-        if row.channel is not None and row.channel.resource_id not in (None, resource_id):
-            return False
-        self._mark(row, message_number, changed=state != "sync")
+        if state == "sync":
+            self._greeted(row, message_number, now)
+        else:
+            self._tell(_Word(changed={row.id: row}), now, message_number)
         return True
 
     def graph(self, items: Sequence[GraphNotification]) -> int:
@@ -53,14 +76,16 @@ class Notifications:
         rows = {
             row.channel.provider_channel_id: row for row in found if row.channel and row.provider_kind == "microsoft"
         }
-        genuine = [(rows[i.subscription_id], i) for i in items if i.subscription_id in rows]
-        genuine = [(row, item) for row, item in genuine if self._genuine(row, item.client_state)]
-        for row in {row.id: row for row, _ in genuine}.values():
-            self._mark(row, None, changed=True)
-        for row, item in genuine:
-            if item.lifecycle_event in {"reauthorizationRequired", "subscriptionRemoved"}:
-                self._reopen(row, gone=item.lifecycle_event == "subscriptionRemoved")
-        return len(genuine)
+        now, word, genuine = self.clock(), _Word(), 0
+        for item in items:
+            row = rows.get(item.subscription_id)
+            if row is not None and self._genuine(row, item.client_state, now):
+                genuine += 1
+                _sort(word, row, item.lifecycle_event, now)
+        if genuine < len(items):
+            self.refused.note("microsoft", len(items) - genuine)
+        self._tell(word, now)
+        return genuine
 
     def expects_validation(self) -> bool:
         """Return whether a subscription of ours is being made now: only then is a validation request expected."""
@@ -76,21 +101,66 @@ class Notifications:
             row = tx.channels.get(key)
         return row if row is not None and row.provider_kind == "google" else None
 
-    def _genuine(self, row: ChannelRow, token: str) -> bool:
-        return hmac.compare_digest(self.sealer.keyed_hash("channel_token", token), row.token_hash)
+    def _genuine(self, row: ChannelRow, token: str, now: datetime) -> bool:
+        is_open = row.channel is None or row.channel.expires_at > now
+        return hmac.compare_digest(self.sealer.keyed_hash("channel_token", token), row.token_hash) and is_open
 
-    def _mark(self, row: ChannelRow, message_number: int | None, *, changed: bool) -> None:
-        now = self.clock()
-        with self.store.transaction() as tx:
-            tx.channels.seen(row.id, message_number, now)
-            if changed:
-                tx.calendars.request_sync(row.calendar_id, now)
-        if changed:
-            self.nudge.sync_calendar(row.calendar_id)
+    def _greeted(self, row: ChannelRow, message_number: int | None, now: datetime) -> None:
+        if row.last_seen_at is None or row.last_seen_at < now - GREETINGS_APART:
+            with self.store.transaction() as tx:
+                tx.channels.seen(row.id, message_number, now)
 
-    def _reopen(self, row: ChannelRow, *, gone: bool) -> None:
-        with self.store.transaction() as tx:
-            if gone:
-                tx.channels.delete(row.id)
-            tx.channels.due_now(row.calendar_id)
-        self.nudge.open_channel(row.calendar_id)
+    def _tell(self, word: _Word, now: datetime, message_number: int | None = None) -> None:
+        """Write down what is new, in one transaction, and hint at it; nothing at all when all of it waits already."""
+        changed = {key: row for key, row in word.changed.items() if not row.has_news}
+        told: tuple[UUID, ...] = ()
+        to_open: tuple[UUID, ...] = ()
+        if changed or word.missed or word.ended or word.to_open:
+            with self.store.transaction() as tx:
+                told = _write(tx, changed, word, now, message_number)
+                if word.to_open:
+                    to_open = tx.channels.hurry(tuple(word.to_open), now, now + ATTEMPT)
+        rows = changed | word.missed
+        for calendar_id, row in {rows[key].calendar_id: rows[key] for key in told}.items():
+            # A run under way takes the word along when it ends, and hints by itself.
+            if row.is_wanted and not row.is_running:
+                self.nudge.sync_calendar(calendar_id, rest_s(now, row.last_success_at))
+        for calendar_id in to_open:
+            self.nudge.open_channel(calendar_id)
+
+
+def _sort(word: _Word, row: ChannelRow, lifecycle_event: str | None, now: datetime) -> None:
+    """Add what one genuine element says. Each event may come several times and means the same then."""
+    if lifecycle_event is None or lifecycle_event == REAUTHORIZE:
+        # What happened while Graph waited for us was not told.
+        word.changed[row.id] = row
+    if lifecycle_event == MISSED:
+        known = row.missed_at is not None and row.missed_at > now - LIFECYCLE_APART
+        (word.changed if known else word.missed)[row.id] = row
+    elif lifecycle_event == REAUTHORIZE:
+        if row.state == "active" and row.activated_at is not None and row.activated_at < now - LIFECYCLE_APART:
+            word.to_open.add(row.calendar_id)
+    elif lifecycle_event == REMOVED:
+        word.ended[row.id] = row
+        if row.state == "active":
+            word.to_open.add(row.calendar_id)
+    elif lifecycle_event is not None:
+        logger.info("unknown lifecycle event: %s", lifecycle_event[:100])
+
+
+def _write(
+    tx: Transaction, changed: dict[UUID, ChannelRow], word: _Word, now: datetime, message_number: int | None
+) -> tuple[UUID, ...]:
+    told: tuple[UUID, ...] = ()
+    if changed:
+        told += tx.channels.note(tuple(changed), now, message_number=message_number)
+    if word.missed:
+        told += tx.channels.note(tuple(word.missed), now, missed=True)
+    for channel_id in sorted(word.ended):
+        tx.channels.end(channel_id, now)
+    return told
+
+
+def _names_resource(row: ChannelRow, resource_id: str) -> bool:
+    """Return whether a Google notification is about what the channel watches, as soon as that is known."""
+    return row.channel is None or row.channel.resource_id in (None, resource_id)

@@ -13,6 +13,7 @@ from app.domain.connections import Status
 from app.ports import AgendaItem, AppliedChanges, CalendarRow, SyncRun
 from app.store import agenda, calendar_lists, events
 from app.store.calendar_rows import SELECT_CALENDARS, read_calendar
+from app.store.channel_news import take_all_news
 from app.store.claims import claim, is_free, is_past, select_due
 from app.store.schema import calendars, connections, sync_states
 from app.store.sync_runs import SyncRuns
@@ -71,6 +72,7 @@ class PostgresCalendars:
 
     def claim_due(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
         """Claim calendars of active connections whose sync is due and not running."""
+        take_all_news(self._connection, limit)
         due = (
             select_due(_S.calendar_id, _S.due_at, limit)
             .join(calendars, calendars.c.id == _S.calendar_id)

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
+from sqlalchemy.sql import ColumnElement
 
 from app.domain.calendars import Channel
-from app.domain.connections import Status
 from app.ports import ChannelRow
-from app.store.arrays import is_among
+from app.store import channel_ends
+from app.store.arrays import is_among, is_one_of
+from app.store.channel_news import CHANGED, MISSED, leave_news, not_below
+from app.store.channel_rows import IS_WATCHED, SELECT_CHANNELS, read_channels
 from app.store.claims import claim, select_due
 from app.store.schema import calendars, channels, connections, sync_states
 
 _H = channels.c
 _S = sync_states.c
-
-_SELECT = (
-    select(
-        *channels.c,
-        calendars.c.connection_id,
-        calendars.c.provider_id.label("calendar_provider_id"),
-        connections.c.provider,
-        connections.c.kind,
-    )
-    .join(calendars, calendars.c.id == _H.calendar_id)
-    .join(connections, connections.c.id == calendars.c.connection_id)
-)
 
 
 class PostgresChannels:
@@ -40,24 +30,30 @@ class PostgresChannels:
         self._connection = connection
 
     def claim_missing(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
-        """Claim calendars that should have a channel (again): none active, or the active one nears its end."""
+        """Claim wanted calendars that should have a channel (again): none active, or the active one nears its end."""
         due = (
             select_due(_S.calendar_id, _S.channel_due_at, limit)
             .join(calendars, calendars.c.id == _S.calendar_id)
             .join(connections, connections.c.id == calendars.c.connection_id)
-            .where(connections.c.status == Status.ACTIVE, _S.channel_due_at <= now)
+            .where(IS_WATCHED, _S.channel_due_at <= now)
         )
         return tuple(claim(self._connection, due, _S.calendar_id, _S.channel_due_at, hold_until))
 
-    def take(self, calendar_id: UUID, due_by: datetime, hold_until: datetime) -> bool:
-        """Return whether the channel was due by then, and put it off: of many takers one is told so."""
-        return bool(
-            self._connection.execute(
-                update(sync_states)
-                .where(_S.calendar_id == calendar_id, _S.channel_due_at <= due_by)
-                .values(channel_due_at=hold_until)
-            ).rowcount
+    def take(self, calendar_id: UUID, due_by: datetime | None, hold_until: datetime) -> int | None:
+        """Put the next attempt off and return how many failed in a row before; null when it is not this one's turn."""
+        is_due = () if due_by is None else (_S.channel_due_at <= due_by,)
+        is_watched = (
+            select(calendars.c.id)
+            .join(connections, connections.c.id == calendars.c.connection_id)
+            .where(calendars.c.id == calendar_id, IS_WATCHED)
+            .exists()
         )
+        return self._connection.scalars(
+            update(sync_states)
+            .where(_S.calendar_id == calendar_id, is_watched, *is_due)
+            .values(channel_due_at=hold_until)
+            .returning(_S.channel_failures)
+        ).first()
 
     def add(self, channel_id: UUID, calendar_id: UUID, token_hash: bytes, now: datetime) -> None:
         """Write a channel down before the provider is asked for it."""
@@ -67,35 +63,44 @@ class PostgresChannels:
             )
         )
 
-    def activate(self, channel_id: UUID, channel: Channel, renew_at: datetime, now: datetime) -> None:
+    def activate(
+        self, channel_id: UUID, channel: Channel, renew_at: datetime, now: datetime, stop_others_at: datetime
+    ) -> bool:
         """Store what the provider answered; older channels of the calendar become ``stopping``.
 
-        Older ones that never got an answer go: there is nothing to stop them by. Does nothing for a channel
-        that was deleted meanwhile.
+        Older ones that never got an answer go: there is nothing to stop them by. So do those that have run out. Returns
+        false, and changes nothing, for a channel that was deleted meanwhile.
         """
+        calendar_id = select(_H.calendar_id).where(_H.id == channel_id).scalar_subquery()
+        self._connection.execute(
+            update(sync_states)
+            .where(_S.calendar_id == calendar_id)
+            .values(channel_due_at=renew_at, channel_failures=0)
+        )
         row = self._connection.execute(
-            update(channels)
-            .where(_H.id == channel_id)
-            .values(
-                state="active",
-                provider_channel_id=channel.provider_channel_id,
-                resource_id=channel.resource_id,
-                expires_at=channel.expires_at,
-                activated_at=now,
-            )
-            .returning(_H.calendar_id, _H.created_at)
+            update(channels).where(_H.id == channel_id).values(_opened(channel, now)).returning(*channels.c)
         ).first()
         if row is None:
-            return
+            return False
         older = (_H.calendar_id == row.calendar_id, _H.id != channel_id, _H.created_at <= row.created_at)
-        self._connection.execute(delete(channels).where(*older, _H.state == "creating"))
-        self._connection.execute(update(channels).where(*older).values(state="stopping"))
-        self._due(row.calendar_id, literal(renew_at))
+        ended = or_(_H.state == "creating", _H.expires_at <= now)
+        self._connection.execute(delete(channels).where(*older, ended, _H.news.is_(None)))
+        self._connection.execute(
+            update(channels)
+            .where(*older, _H.state == "active")
+            .values(state="stopping", stop_due_at=stop_others_at)
+        )
+        return True
 
-    def fail(self, calendar_id: UUID, channel_id: UUID, retry_at: datetime | None) -> None:
-        """Drop a channel that could not be made; try again at ``retry_at``, never when null."""
-        self.delete(channel_id)
-        self._due(calendar_id, literal(retry_at, _S.channel_due_at.type))
+    def fail(self, calendar_id: UUID, channel_id: UUID | None, retry_at: datetime | None) -> None:
+        """Count a failed attempt; drop what it began. Try again at ``retry_at``, never when null."""
+        self._connection.execute(
+            update(sync_states)
+            .where(_S.calendar_id == calendar_id)
+            .values(channel_due_at=retry_at, channel_failures=_S.channel_failures + 1)
+        )
+        if channel_id is not None:
+            self.delete(channel_id)
 
     def get(self, channel_id: UUID) -> ChannelRow | None:
         """Return a channel by our id; null when unknown."""
@@ -113,62 +118,81 @@ class PostgresChannels:
         """Return all channels of a connection, those of removed calendars included."""
         return self._read(calendars.c.connection_id == connection_id)
 
-    def stopping(self, limit: int) -> tuple[ChannelRow, ...]:
-        """Return channels of active connections that wait to be stopped at the provider, oldest first."""
-        rows = self._connection.execute(
-            _SELECT.where(_H.state == "stopping", connections.c.status == Status.ACTIVE)
-            .order_by(_H.created_at)
-            .limit(limit)
+    def any_creating(self, kind: str, since: datetime) -> bool:
+        """Return whether a channel at a provider of ``kind`` is being made; one begun before ``since`` is not."""
+        is_being_made = (_H.state == "creating", connections.c.kind == kind, _H.created_at >= since)
+        return self._connection.execute(SELECT_CHANNELS.where(*is_being_made).limit(1)).first() is not None
+
+    def proven_at(self, calendar_id: UUID) -> datetime | None:
+        """Return when the calendar's open channel last proved that notifications arrive; null without one."""
+        opened = case((connections.c.kind == "microsoft", _H.activated_at))
+        return self._connection.scalar(
+            select(func.max(func.greatest(_H.last_seen_at, opened)))
+            .join(calendars, calendars.c.id == _H.calendar_id)
+            .join(connections, connections.c.id == calendars.c.connection_id)
+            .where(_H.calendar_id == calendar_id, _H.state == "active", _H.expires_at > func.clock_timestamp())
         )
-        return tuple(_channel_row(row) for row in rows)
+
+    def note(
+        self, channel_ids: Sequence[UUID], now: datetime, *, missed: bool = False, message_number: int | None = None
+    ) -> tuple[UUID, ...]:
+        """Leave word with channels that something has changed; returns those that had no word waiting before."""
+        return leave_news(self._connection, channel_ids, now, MISSED if missed else CHANGED, message_number)
 
     def seen(self, channel_id: UUID, message_number: int | None, now: datetime) -> None:
-        """Note a genuine notification; numbers never go back."""
-        number = func.greatest(_H.message_number, literal(message_number, _H.message_number.type))
+        """Note that a channel speaks; numbers never go back."""
         self._connection.execute(
-            update(channels).where(_H.id == channel_id).values(last_seen_at=now, message_number=number)
+            update(channels)
+            .where(_H.id == channel_id)
+            .values(last_seen_at=now, message_number=not_below(message_number))
         )
+
+    def end(self, channel_id: UUID, now: datetime) -> None:
+        """Note that the provider has ended a channel; what changed since is news."""
+        self._connection.execute(
+            update(channels)
+            .where(_H.id == channel_id, _H.expires_at > now)
+            .values(expires_at=now, last_seen_at=now, news=func.coalesce(_H.news, CHANGED))
+        )
+
+    def hurry(self, calendar_ids: Sequence[UUID], now: datetime, unless_by: datetime) -> tuple[UUID, ...]:
+        """Make channels due that are not due by ``unless_by`` anyway; returns their calendars."""
+        return tuple(channel_ends.hurry(self._connection, calendar_ids, now, unless_by))
+
+    def retire_unwanted(self, now: datetime, limit: int) -> int:
+        """Let channels of calendars that are not wanted (any more) be stopped; returns how many."""
+        return channel_ends.retire_unwanted(self._connection, now, limit)
+
+    def claim_stops(self, now: datetime, hold_until: datetime, limit: int) -> tuple[ChannelRow, ...]:
+        """Claim channels of active connections whose time to be stopped has come."""
+        claimed = channel_ends.claim_stops(self._connection, now, hold_until, limit)
+        return self._read(is_one_of(_H.id, claimed)) if claimed else ()
+
+    def stop_later(self, channel_id: UUID, at: datetime) -> None:
+        """Count a failed attempt to stop a channel; try again then."""
+        self._connection.execute(
+            update(channels)
+            .where(_H.id == channel_id)
+            .values(stop_due_at=at, stop_attempts=_H.stop_attempts + 1)
+        )
+
+    def tidy(self, now: datetime, abandoned_before: datetime, limit: int) -> int:
+        """Drop channels that have run out and those whose making was abandoned; returns how many."""
+        return channel_ends.drop_ended(self._connection, now, abandoned_before, limit)
 
     def delete(self, channel_id: UUID) -> None:
         """Forget a channel; an unknown one is no error."""
         self._connection.execute(delete(channels).where(_H.id == channel_id))
 
-    def any_creating(self, kind: str, since: datetime) -> bool:
-        """Return whether a channel at a provider of ``kind`` is being made; one begun before ``since`` is not."""
-        return bool(
-            self._connection.execute(
-                _SELECT.where(
-                    _H.state == "creating",
-                    connections.c.kind == kind,
-                    _H.created_at >= since,
-                )
-            ).first()
-        )
-
-    def due_now(self, calendar_id: UUID) -> None:
-        """Make the calendar's channel due for renewal, or for a new one, by the database clock."""
-        self._due(calendar_id, func.clock_timestamp())
-
-    def _due(self, calendar_id: UUID, at: ColumnElement[Any]) -> None:
-        self._connection.execute(update(sync_states).where(_S.calendar_id == calendar_id).values(channel_due_at=at))
-
     def _read(self, condition: ColumnElement[bool]) -> tuple[ChannelRow, ...]:
-        rows = self._connection.execute(_SELECT.where(condition).order_by(_H.created_at.desc(), _H.id))
-        return tuple(_channel_row(row) for row in rows)
+        return read_channels(self._connection, condition)
 
 
-def _channel_row(row: Row[*tuple[Any, ...]]) -> ChannelRow:
-    channel = None
-    if row.provider_channel_id is not None:
-        channel = Channel(row.provider_channel_id, row.resource_id, row.expires_at)
-    return ChannelRow(
-        id=row.id,
-        calendar_id=row.calendar_id,
-        connection_id=row.connection_id,
-        provider=row.provider,
-        provider_kind=row.kind,
-        calendar_provider_id=row.calendar_provider_id,
-        state=row.state,
-        channel=channel,
-        token_hash=row.token_hash,
-    )
+def _opened(channel: Channel, now: datetime) -> dict[str, object]:
+    return {
+        "state": "active",
+        "provider_channel_id": channel.provider_channel_id,
+        "resource_id": channel.resource_id,
+        "expires_at": channel.expires_at,
+        "activated_at": now,
+    }

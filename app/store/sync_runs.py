@@ -11,6 +11,7 @@ from app.domain.calendars import Window
 from app.domain.connections import Status
 from app.ports import AppliedChanges, SyncRun
 from app.store.calendar_rows import SELECT_CALENDARS, read_calendar
+from app.store.channel_news import take_news
 from app.store.claims import is_free, lease_end
 from app.store.events import count_events, drop_other_exceptions, remove_events, store_events, sweep
 from app.store.occurrences import replace_all, replace_series
@@ -31,6 +32,7 @@ class SyncRuns:
 
         With ``due_by`` (the caller's clock, as due times are) also null when the calendar is not due by then.
         """
+        take_news(self._connection, calendar_id)
         is_due = () if due_by is None else (_S.due_at <= due_by,)
         is_active = exists().where(
             calendars.c.id == calendar_id,
@@ -98,6 +100,7 @@ class SyncRuns:
 
         After an ``error`` it is due at ``next_at`` in any case: a failing provider is not hurried.
         """
+        take_news(self._connection, run.calendar.id)
         again = case((_S.requested > run.requested, now), else_=next_at)
         values: dict[str, object] = {
             "lease_owner": None,
