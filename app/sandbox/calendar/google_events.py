@@ -5,6 +5,7 @@ or cancels it. Semantics after the Calendar API v3 reference (events) and its gu
 """
 
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,6 +24,7 @@ from app.sandbox.calendar.world import Calendar, Change, Item, Json, Mailbox, Wo
 
 _ID = re.compile(r"^[a-v0-9]{5,1024}$")
 _INSTANCE = re.compile(r"^(.+)_(\d{8})(T\d{6}Z)?$")
+_SPLIT = re.compile(r"_R\d{8}(T\d{6})?$")
 _READ_ONLY: Final = frozenset(
     {"kind", "etag", "id", "created", "updated", "htmlLink", "creator", "organizer", "iCalUID", "recurringEventId",
      "originalStartTime", "attendeesOmitted"}
@@ -30,11 +32,19 @@ _READ_ONLY: Final = frozenset(
 _NO_LENGTH: Final = timedelta()
 
 
+def lineage(series_id: str) -> str:
+    """Return the id of the series that a part split off from it (`<id>_R<start>`) came from."""
+    return _SPLIT.sub("", series_id)
+
+
 def instance_id(series: Series, series_id: str, slot: datetime) -> str:
-    """Return the id of the instance at `slot`: series id and the original start, in UTC or as a date."""
+    """Return the id of the instance at `slot`: series id and the original start, in UTC or as a date.
+
+    Instances of a part that was split off carry the id of the first series, as captured answers show.
+    """
     if series.is_all_day:
-        return f"{series_id}_{slot:%Y%m%d}"
-    return f"{series_id}_{instant(slot, series.zone):%Y%m%dT%H%M%SZ}"
+        return f"{lineage(series_id)}_{slot:%Y%m%d}"
+    return f"{lineage(series_id)}_{instant(slot, series.zone):%Y%m%dT%H%M%SZ}"
 
 
 class GoogleEvents:
@@ -53,12 +63,15 @@ class GoogleEvents:
         Raises GoogleError (404).
         """
         item = self.calendar.items.get(event_id)
-        if item is not None:
+        if item is not None and not item.is_gone:
             return item.body
+        # An exception that fell out of its series left a tombstone; a part split off can have an instance of its id.
         found = self._instance(event_id)
-        if found is None:
+        if found is not None:
+            return found
+        if item is None:
             raise not_found()
-        return found
+        return item.body
 
     def insert(self, sent: Json) -> Json:
         """Add an event; an `id` chosen by the client makes the call safe to repeat.
@@ -72,7 +85,7 @@ class GoogleEvents:
             raise duplicate()
         body = self._new_body(event_id, sent)
         self._validate(body, sent)
-        return self._save(event_id, body, "created")
+        return self.save(event_id, body, "created")
 
     def patch(self, event_id: str, changes: Json, if_match: str | None = None) -> Json:
         """Merge `changes` into an event: null removes a member, arrays are replaced.
@@ -110,7 +123,7 @@ class GoogleEvents:
         for exception in self.calendar.exceptions_of(event_id):
             # Only the master's tombstone is ever reported; its exceptions go silently.
             self.world.forget(self.calendar, exception.body["id"], series_id=event_id)
-        self._save(event_id, current | {"status": "cancelled"}, "deleted")
+        self.save(event_id, current | {"status": "cancelled"}, "deleted")
         self.calendar.items[event_id].is_gone = True
 
     def series(self, master: Json) -> Series:
@@ -129,16 +142,27 @@ class GoogleEvents:
 
     def _instance(self, event_id: str) -> Json | None:
         parsed = _INSTANCE.match(event_id)
-        master = self.calendar.items.get(parsed[1]) if parsed else None
-        if parsed is None or master is None or master.is_gone or not master.body.get("recurrence"):
+        if parsed is None:
             return None
-        series = self.series(master.body)
-        if series.is_all_day == bool(parsed[3]):
+        found = (self._instance_of(master, parsed[2], parsed[3]) for master in self._parts(parsed[1]))
+        return next((body for body in found if body is not None), None)
+
+    def _parts(self, series_id: str) -> Iterator[Json]:
+        """Yield the living masters whose instances begin with this id: the series and what was split off from it."""
+        items = self.calendar.items
+        if series_id in items and _is_series(items[series_id]):
+            yield items[series_id].body
+        prefix = f"{series_id}_R"
+        yield from (item.body for name, item in items.items() if name.startswith(prefix) and _is_series(item))
+
+    def _instance_of(self, master: Json, day: str, clock: str | None) -> Json | None:
+        series = self.series(master)
+        if series.is_all_day == bool(clock):
             return None
         try:
-            stamp = datetime.fromisoformat(parsed[2] + (parsed[3] or "T000000"))
+            stamp = datetime.fromisoformat(day + (clock or "T000000"))
             slot = stamp.replace(tzinfo=None) if series.is_all_day else wall_clock(stamp, series.zone)
-            return self._instance_body(master.body, series, slot) if has_slot(series, slot) else None
+            return self._instance_body(master, series, slot) if has_slot(series, slot) else None
         except (ValueError, BadRecurrenceError):
             return None
 
@@ -217,7 +241,7 @@ class GoogleEvents:
         is_moved = any(current.get(name) != merged.get(name) for name in times)
         if is_moved:
             merged["sequence"] = current.get("sequence", 0) + 1
-        saved = self._save(event_id, merged, "updated")
+        saved = self.save(event_id, merged, "updated")
         if is_moved and current.get("recurrence"):
             self._drop_lost_exceptions(event_id, saved)
         return saved
@@ -226,21 +250,27 @@ class GoogleEvents:
         bare = {
             name: current[name] for name in ("kind", "id", "recurringEventId", "originalStartTime") if name in current
         }
-        return self._save(event_id, bare | {"status": "cancelled"}, "deleted")
+        return self.save(event_id, bare | {"status": "cancelled"}, "deleted")
 
     def _drop_lost_exceptions(self, series_id: str, master: Json) -> None:
         series = self.series(master) if master.get("recurrence") else None
         for item in self.calendar.exceptions_of(series_id):
-            original = moment_of(item.body["originalStartTime"], self.calendar)
-            slot = wall_clock(original, series.zone) if series else None
-            if series is None or slot is None or not has_slot(series, slot):
+            if series is None or not self._has_place(series, item.body["originalStartTime"]):
                 # Google reports exceptions that fell out of their series as bare tombstones.
                 item.body = {"kind": "calendar#event", "id": item.body["id"], "status": "cancelled"}
                 self.calendar.children[series_id].discard(item.body["id"])
                 self.world.touch(self.calendar, item)
                 item.is_gone = True
 
-    def _save(self, event_id: str, body: Json, kind: str) -> Json:
+    def _has_place(self, series: Series, original: Json) -> bool:
+        if series.is_all_day != is_all_day(original):
+            return False
+        if series.is_all_day:
+            return has_slot(series, datetime.fromisoformat(original["date"]))
+        return has_slot(series, wall_clock(moment_of(original, self.calendar), series.zone))
+
+    def save(self, event_id: str, body: Json, kind: str) -> Json:
+        """Store an event past the rules for clients, and tell; `kind` as `Change` names it. Return it as stored."""
         series_id = body.get("recurringEventId")
         item = self.world.store(self.calendar, event_id, body, series_id=series_id)
         self._stamp(item)
@@ -253,6 +283,10 @@ class GoogleEvents:
 
     def _now(self) -> str:
         return self.world.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _is_series(item: Item) -> bool:
+    return not item.is_gone and bool(item.body.get("recurrence"))
 
 
 def _merge(current: Json, changes: Json) -> Json:

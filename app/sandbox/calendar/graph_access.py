@@ -12,7 +12,7 @@ from flask import Response, g, jsonify, request
 from app.sandbox.accounts import Account
 from app.sandbox.calendar.graph_errors import GraphError, bad_request, denied, not_found, rendered
 from app.sandbox.calendar.graph_events import GraphEvents
-from app.sandbox.calendar.graph_ids import shown
+from app.sandbox.calendar.graph_ids import MOVES, shown
 from app.sandbox.calendar.graph_times import in_zone
 from app.sandbox.calendar.state import CalendarSide, current_side
 from app.sandbox.calendar.world import Calendar, Json, Mailbox, UnknownCalendarError
@@ -90,14 +90,18 @@ class Caller:
         """Return an event as this caller gets it: preferred zone and id form, selected and allowed members."""
         zone, is_all_day = self.preferences.zone_name, bool(body.get("isAllDay"))
         # The cancelled occurrences of a series only come when they are asked for by name.
-        chosen = {name: value for name, value in body.items() if name != "cancelledOccurrences"}
+        chosen = {name: value for name, value in body.items() if name not in ("cancelledOccurrences", MOVES)}
         times = (name for name in ("start", "end") if isinstance(body.get(name), dict))
         chosen |= {name: in_zone(body[name], zone, is_all_day=is_all_day) for name in times}
         ids = (name for name in ("id", "seriesMasterId") if isinstance(body.get(name), str))
-        chosen |= {name: shown(body[name], is_immutable=self.preferences.is_immutable) for name in ids}
+        chosen |= {name: self.shown_id(body[name], body) for name in ids}
         if not self.scopes_allow_bodies:
             chosen = {name: value for name, value in chosen.items() if name not in _NOT_BASIC}
         return _selected(chosen, body, select) if select else chosen
+
+    def shown_id(self, event_id: str, body: Json) -> str:
+        """Return an id that `body` carries in the form this caller prefers."""
+        return shown(event_id, is_immutable=self.preferences.is_immutable, moves=body.get(MOVES, 0))
 
     @property
     def scopes_allow_bodies(self) -> bool:

@@ -13,13 +13,13 @@ from datetime import datetime
 from app.sandbox.calendar.graph_access import Caller, option, refuse_options
 from app.sandbox.calendar.graph_errors import bad_request, sync_state_gone
 from app.sandbox.calendar.graph_events import GraphEvents
-from app.sandbox.calendar.graph_ids import shown
+from app.sandbox.calendar.graph_ids import MOVES
 from app.sandbox.calendar.graph_times import NEEDS_WINDOW, parse_bound
 from app.sandbox.calendar.recurrence import BadRecurrenceError
 from app.sandbox.calendar.tokens import BadTokenError, pack, unpack
 from app.sandbox.calendar.world import Item, Json
 
-_BARE = ("@odata.type", "@odata.etag", "id", "seriesMasterId", "type", "start", "end")
+_BARE = ("@odata.type", "@odata.etag", "id", "seriesMasterId", "type", "start", "end", MOVES)
 _REFUSED = ("$select", "$filter", "$expand", "$orderby", "$search", "$top", "$skip")
 _TYPE = "#microsoft.graph.event"
 
@@ -136,12 +136,14 @@ def _is_inside(events: GraphEvents, item: Item, stand: Round) -> bool:
 
 
 def _removed(item: Item) -> Json:
-    return {"@odata.type": _TYPE, "id": item.body["id"], "@removed": {"reason": "deleted"}}
+    moves = {MOVES: item.body[MOVES]} if MOVES in item.body else {}
+    return {"@odata.type": _TYPE, "id": item.body["id"], "@removed": {"reason": "deleted"}} | moves
 
 
 def _shown(caller: Caller, body: Json) -> Json:
     if "@removed" in body:
-        return body | {"id": shown(body["id"], is_immutable=caller.preferences.is_immutable)}
+        plain = {name: value for name, value in body.items() if name != MOVES}
+        return plain | {"id": caller.shown_id(body["id"], body)}
     return {"@odata.type": _TYPE, **caller.shown(body)}
 
 

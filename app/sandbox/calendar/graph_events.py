@@ -11,7 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from app.sandbox.calendar.graph_errors import bad_request, changed_meanwhile, not_found
-from app.sandbox.calendar.graph_ids import new_event_id, occurrence_id, split_occurrence_id
+from app.sandbox.calendar.graph_ids import MOVES, new_event_id, occurrence_id, split_occurrence_id
 from app.sandbox.calendar.graph_times import moment_of, naive, named_zone, series_of, slot_times, written
 from app.sandbox.calendar.recurrence import (
     MOST_SLOTS,
@@ -31,7 +31,7 @@ _UNANSWERED: Final = {"type": "required", "status": {"response": "none", "time":
 _READ_ONLY: Final = frozenset(
     {"id", "@odata.etag", "@odata.type", "@odata.context", "changeKey", "createdDateTime", "lastModifiedDateTime",
      "type", "seriesMasterId", "iCalUId", "originalStart", "webLink", "isOrganizer", "organizer", "responseStatus",
-     "cancelledOccurrences", "bodyPreview"}
+     "cancelledOccurrences", "bodyPreview", MOVES}
 )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ class GraphEvents:
         body = self._new_body(sent)
         body["attendees"] = [_UNANSWERED | attendee for attendee in body["attendees"]]
         self._validate(body)
-        return self._save(body["id"], body, "created")
+        return self.save(body["id"], body, "created")
 
     def update(self, event_id: str, changes: Json, if_match: str | None = None) -> Json:
         """Change some members of an event, a series or one occurrence.
@@ -85,14 +85,14 @@ class GraphEvents:
         _demand(if_match, current)
         body = current | {name: value for name, value in changes.items() if name not in _READ_ONLY}
         if current.get("seriesMasterId"):
-            return self._except(event_id, body)
+            return self.keep(body)
         body["type"] = "seriesMaster" if body.get("recurrence") else "singleInstance"
         if "start" in changes:
             body["originalStartTimeZone"] = changes["start"].get("timeZone") or "UTC"
         self._validate(body)
         if any(current.get(name) != body.get(name) for name in ("start", "end", "recurrence")):
             self._reset_series(event_id, body)
-        return self._save(event_id, body, "updated")
+        return self.save(event_id, body, "updated")
 
     def delete(self, event_id: str, if_match: str | None = None) -> None:
         """Delete an event, a whole series or one occurrence.
@@ -126,7 +126,7 @@ class GraphEvents:
         Raises BadRecurrenceError.
         """
         series = self.series(master)
-        taken = {self.original_date(item.body, series) for item in self.calendar.exceptions_of(master["id"])}
+        taken = {self.original_date(item.body, series) for item in self.exceptions(master["id"])}
         taken |= _cancelled_dates(master)
         found = slots(series, low, high, MOST_SLOTS)
         return [self._occurrence_body(master, series, slot) for slot in found if slot.date() not in taken]
@@ -256,11 +256,17 @@ class GraphEvents:
         except (BadRecurrenceError, KeyError, TypeError, ValueError) as error:
             raise bad_request("The recurrence pattern is not valid.", "ErrorInvalidRecurrencePattern") from error
 
-    def _except(self, event_id: str, body: Json) -> Json:
-        body["type"] = "exception"
-        self._validate(body | {"recurrence": None})
-        saved = self._save(event_id, body, "updated")
-        self._touch_series(body["seriesMasterId"])
+    def keep(self, body: Json) -> Json:
+        """Store a changed event that is no series, or whose times stay; an occurrence becomes an exception.
+
+        Raises GraphError.
+        """
+        if not body.get("seriesMasterId"):
+            return self.save(body["id"], body, "updated")
+        exception = body | {"type": "exception", "recurrence": None}
+        self._validate(exception)
+        saved = self.save(exception["id"], exception, "updated")
+        self._touch_series(exception["seriesMasterId"])
         return saved
 
     def _cancel_occurrence(self, event_id: str, current: Json) -> None:
@@ -270,7 +276,7 @@ class GraphEvents:
         self.world.forget(self.calendar, event_id, series_id=series_id)
         cancelled = [*master.body.get("cancelledOccurrences", []), f"OID.{series_id}.{day}"]
         # The master is all that tells of it: no tombstone of the occurrence will ever come.
-        self._save(series_id, master.body | {"cancelledOccurrences": cancelled}, "updated")
+        self.save(series_id, master.body | {"cancelledOccurrences": cancelled}, "updated")
 
     def _touch_series(self, series_id: str) -> None:
         master = self.calendar.items.get(series_id)
@@ -283,7 +289,8 @@ class GraphEvents:
             self.world.forget(self.calendar, exception.body["id"], series_id=series_id)
         body.pop("cancelledOccurrences", None)
 
-    def _save(self, event_id: str, body: Json, kind: str) -> Json:
+    def save(self, event_id: str, body: Json, kind: str) -> Json:
+        """Store an event past the rules for clients, and tell; `kind` as `Change` names it. Return it as stored."""
         series_id = body.get("seriesMasterId")
         item = self.world.store(self.calendar, event_id, body, series_id=series_id)
         key = base64.b64encode(f"sandbox-{self.calendar.calendar_id[-6:]}-{item.sequence:08x}".encode()).decode()

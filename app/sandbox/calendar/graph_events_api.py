@@ -15,9 +15,10 @@ from app.sandbox.calendar.graph_access import (
     take_user,
 )
 from app.sandbox.calendar.graph_delta import delta_page
-from app.sandbox.calendar.graph_errors import bad_request
+from app.sandbox.calendar.graph_errors import bad_request, not_found
 from app.sandbox.calendar.graph_events import GraphEvents
-from app.sandbox.calendar.graph_ids import stored
+from app.sandbox.calendar.graph_gestures import RESPONSES, respond
+from app.sandbox.calendar.graph_ids import names, stored
 from app.sandbox.calendar.graph_times import NEEDS_WINDOW, parse_bound
 from app.sandbox.calendar.recurrence import BadRecurrenceError
 from app.sandbox.calendar.world import Json
@@ -129,9 +130,24 @@ def delete_event(caller: Caller, calendar_id: str | None, event_id: str) -> tupl
     return None, 204
 
 
-def _holding(caller: Caller, calendar_id: str | None, event_id: str) -> tuple[GraphEvents, str]:
-    event_id = stored(event_id)
+@blueprint.post("/events/<event_id>/<any('accept', 'decline', 'tentativelyAccept'):action>")
+@with_faults("graph.events.write")
+@graph_route(WRITE)
+def answer_invitation(caller: Caller, event_id: str, action: str) -> tuple[None, int]:
+    """Accept or decline an invitation; declined ones stay in the calendar here."""
+    events, event_id = _holding(caller, None, event_id)
+    if events.get(event_id).get("isOrganizer"):
+        raise bad_request("Your request can't be completed. You can't respond to this meeting because you're the "
+                          "meeting organizer.", "ErrorInvalidRequest")  # fmt: skip
+    respond(events, event_id, RESPONSES[action])
+    return None, 202
+
+
+def _holding(caller: Caller, calendar_id: str | None, sent_id: str) -> tuple[GraphEvents, str]:
+    event_id = stored(sent_id)
     events = caller.events_with(event_id) if calendar_id is None else caller.events(calendar_id)
+    if not names(sent_id, events.get(event_id)):
+        raise not_found()
     return events, event_id
 
 

@@ -2,17 +2,24 @@
 
 Ids are case-sensitive and opaque to clients. The default form and the immutable form (`Prefer: IdType="ImmutableId"`)
 of one event differ in their beginning; calendars have one form only. The id of an occurrence depends on its series and
-its original date, so it stays when the occurrence becomes an exception and changes when the series moves.
+its original date, so it stays when the occurrence becomes an exception and changes when the series moves. An event
+that was put into another calendar keeps its immutable id and gets another one of the default form.
 """
 
 import base64
 import binascii
+import re
 import secrets
 from datetime import date
+from typing import Any
 
 _DEFAULT = "AAMkADsbx"
 _IMMUTABLE = "AAkALgsbxIMM"
 _OCCURRENCE = "Occ"
+MOVES = "_moves"
+"""Private member of a stored event: how many times it was put into another calendar; absent for never."""
+_MOVED = re.compile(r"=M(\d+)$")
+"""How a default id of a moved event ends; no other id has anything behind its padding."""
 
 
 def new_event_id() -> str:
@@ -38,13 +45,26 @@ def split_occurrence_id(event_id: str) -> tuple[str, date] | None:
         return None
 
 
-def shown(event_id: str, *, is_immutable: bool) -> str:
-    """Return an id in the form the client prefers."""
-    if is_immutable and event_id.startswith(_DEFAULT):
+def shown(event_id: str, *, is_immutable: bool, moves: int = 0) -> str:
+    """Return an id in the form the client prefers; `moves` as the event's own `MOVES` says."""
+    if not event_id.startswith(_DEFAULT):
+        return event_id
+    if is_immutable:
         return _IMMUTABLE + event_id[len(_DEFAULT) :]
-    return event_id
+    return f"{event_id}=M{moves}" if moves else event_id
 
 
 def stored(event_id: str) -> str:
-    """Return the default form of an id sent in either form."""
-    return _DEFAULT + event_id[len(_IMMUTABLE) :] if event_id.startswith(_IMMUTABLE) else event_id
+    """Return the form in which events are kept of an id sent in any form."""
+    if event_id.startswith(_IMMUTABLE):
+        return _DEFAULT + event_id[len(_IMMUTABLE) :]
+    return _MOVED.sub("", event_id)
+
+
+def names(event_id: str, body: dict[str, Any]) -> bool:
+    """Tell whether an id as it was sent still names the event: default ids from before a move do not."""
+    if not event_id.startswith(_DEFAULT):
+        return True
+    found = _MOVED.search(event_id)
+    moves = int(found[1]) if found else 0
+    return moves == int(body.get(MOVES, 0))

@@ -6,6 +6,7 @@ from flask import Blueprint, Flask
 
 from app.sandbox.accounts import CONSUMER_TENANT_ID, Account, Accounts
 from app.sandbox.calendar import (
+    chaos_control,
     control,
     google_calendars_api,
     google_channels_api,
@@ -15,6 +16,7 @@ from app.sandbox.calendar import (
     graph_subscriptions_api,
     pages,
 )
+from app.sandbox.calendar.chaos import Chaos
 from app.sandbox.calendar.corpus import CORPUS_KEY, load_files
 from app.sandbox.calendar.delivery import Courier
 from app.sandbox.calendar.push import PushSender
@@ -32,8 +34,8 @@ def register(app: Flask, state: Sandbox) -> CalendarSide:
         _seed(world, account)
     if state.settings.world_dir is not None:
         world.files = _load_world(world, state, state.settings.world_dir)
-    side = CalendarSide(state, world, PushSender(state, world, Courier()))
-    state.closers.append(side.push.close)
+    side = CalendarSide(state, world, PushSender(state, world, Courier()), Chaos(state, world))
+    state.closers += [side.chaos.stop, side.push.close]
     state.snapshots["calendar"] = Snapshot(world.dump, world.load)
     attach(app, side)
     for module in (
@@ -42,6 +44,7 @@ def register(app: Flask, state: Sandbox) -> CalendarSide:
         google_channels_api,
         graph_subscriptions_api,
         control,
+        chaos_control,
         pages,
     ):
         app.register_blueprint(module.blueprint)

@@ -5,6 +5,7 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from app.sandbox.calendar.chaos import Chaos
 from app.sandbox.calendar.push import PushSender
 from app.sandbox.calendar.world import World
 from app.sandbox.state import Sandbox
@@ -19,6 +20,7 @@ class CalendarSide:
     sandbox: Sandbox
     world: World
     push: PushSender
+    chaos: Chaos
     has_public_links: bool = True
     """True: links in Graph's answers name https://graph.microsoft.com, as real ones do; False: the request's host."""
 
