@@ -18,6 +18,7 @@ from app.domain.secret import Secret
 from app.ports import Providers, Store
 from app.providers.http import OutboundClient
 from app.providers.key_sets import KeySets
+from app.providers.microsoft.client import MOST_AT_A_TIME
 from app.providers.registry import build_providers
 from app.providers.settings import ProviderSettings
 from app.providers.signed_tokens import SignedTokenReader
@@ -25,6 +26,7 @@ from app.providers.trusted_issuers import IssuerRegistry, IssuerSettings, Publis
 from app.services.callers import SignedTokenParts
 from app.services.grant_care import CareSettings
 from app.services.provider_gate import DEFAULT_LIMITS, BreakerGate, CallLimits
+from app.store.call_slots import PostgresCallSlots
 
 
 def utc_now() -> datetime:
@@ -37,7 +39,8 @@ def configured_providers(config: LoadedConfig) -> Providers:
     env = config.environment
     http = _outbound(config, env.ca_bundle)
     settings = [provider_settings(key, table) for key, table in config.file.providers.items()]
-    return build_providers(settings, http, env.public_url, utc_now)
+    slots = PostgresCallSlots(env.database_url, MOST_AT_A_TIME)
+    return build_providers(settings, http, env.public_url, utc_now, slots)
 
 
 def signed_token_parts(config: LoadedConfig) -> SignedTokenParts:

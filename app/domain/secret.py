@@ -53,3 +53,19 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret cannot be pickled or copied")
+
+
+class AccountToken(Secret):
+    """An access token that says whose account it opens: what a provider counts per account needs that."""
+
+    __slots__ = ("account",)
+
+    account: str
+    """The same for every token of the account, and for no other account."""
+
+    @classmethod
+    def of(cls, token: Secret, account: str) -> AccountToken:
+        """Return ``token``, saying that it opens ``account``."""
+        named = cls(token._value)  # noqa: SLF001 - a secret of its own kind
+        named.account = account
+        return named

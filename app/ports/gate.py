@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -97,3 +98,13 @@ class ProviderHealthStore(Protocol):
 
     def note_test_mode(self, provider: str) -> bool:
         """Note that grants of the provider end after seven days; returns whether that is news."""
+
+
+class CallSlots(Protocol):
+    """A limit on how many calls for one account are under way at a time."""
+
+    def hold(self, account: str, wait_s: float) -> AbstractContextManager[None]:
+        """Be one of the few calls for ``account`` while the context lasts; wait for that, ``wait_s`` seconds at most.
+
+        Raises ``ProviderThrottled('too_many_at_a_time')`` when no call ended in time.
+        """

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import ConfigurationError, UnknownProvider
+from app.ports.gate import CallSlots
 from app.ports.providers import Provider
 from app.ports.surroundings import Clock
 from app.providers.configured_credentials import (
@@ -59,16 +60,22 @@ class _Parts:
     http: OutboundClient
     validator: IDTokenValidator
     clock: Clock
+    slots: CallSlots | None
 
 
 def build_providers(
-    settings: Sequence[ProviderSettings], http: OutboundClient, public_url: str, clock: Clock
+    settings: Sequence[ProviderSettings],
+    http: OutboundClient,
+    public_url: str,
+    clock: Clock,
+    slots: CallSlots | None = None,
 ) -> ProviderRegistry:
     """Return the registry; makes no network call. Raises ``ConfigurationError`` with every fault found.
 
-    ``public_url`` must be an http(s) address: redirect URIs and push addresses are made from it.
+    ``public_url`` must be an http(s) address: redirect URIs and push addresses are made from it. ``slots`` limits
+    the calls at a time per mailbox over all processes; null stands for this process alone.
     """
-    parts = _Parts(http, IDTokenValidator(KeySets(http, clock), clock), clock)
+    parts = _Parts(http, IDTokenValidator(KeySets(http, clock), clock), clock, slots)
     faults = _address_faults("public address", public_url) + _shared_key_faults(settings)
     built: list[Provider] = []
     seen: set[str] = set()
@@ -107,7 +114,7 @@ def _google(settings: ProviderSettings, parts: _Parts) -> Provider:
 def _microsoft(settings: ProviderSettings, parts: _Parts) -> Provider:
     read = certificates(settings) if key_files(settings) else secrets(settings, reveal)
     credentials = credential_list(settings, read)
-    calendars = MicrosoftCalendars(parts.http, parts.clock)
+    calendars = MicrosoftCalendars(parts.http, parts.clock, parts.slots)
     return MicrosoftProvider(settings, credentials, parts.http, parts.validator, calendars, parts.clock)
 
 

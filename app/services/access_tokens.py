@@ -26,6 +26,7 @@ from app.domain.errors import (
     UnknownConnection,
     ValidityUnattainable,
 )
+from app.domain.secret import AccountToken
 from app.domain.tokens import AccessToken
 from app.ports import Clock, Sealer, Store, StoredTokens
 from app.services.refreshing import LEASE_S, Refresher, seal_context
@@ -181,7 +182,9 @@ class AccessTokens:
         token = key.open(tokens.sealed_access, context)
         if rejected is not None and token.sha256() == rejected:
             return None
-        return AccessToken(token, expires_at, tokens.connection.granted_scopes, tokens.connection.generation)
+        connection = tokens.connection
+        owned = AccountToken.of(token, f"{connection.provider}/{connection.issuer}/{connection.subject}")
+        return AccessToken(owned, expires_at, connection.granted_scopes, connection.generation)
 
     def _refuse_hopeless(self, connection: Connection, min_validity_s: float, rejected: str | None) -> None:
         """Refuse, before any call, what no refresh can fulfil and what a caller in a loop would drive."""

@@ -100,10 +100,10 @@ class TimedCalendars:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._calendars, name)
 
-    def changes(self, *arguments: Any) -> list[Any]:
+    def changes(self, *arguments: Any, **options: Any) -> list[Any]:
         """Return all pages."""
         with self.watch.on("read"):
-            return list(self._calendars.changes(*arguments))
+            return list(self._calendars.changes(*arguments, **options))
 
 
 @dataclass

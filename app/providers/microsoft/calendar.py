@@ -25,10 +25,12 @@ from app.domain.calendars import (
 )
 from app.domain.errors import CalendarGone, CursorExpired, ProviderRejected, ProviderUnavailable, PushNotSupported
 from app.domain.secret import Secret
+from app.ports.gate import CallSlots
+from app.providers.call_slots import LocalCallSlots
 from app.providers.fields import children, instant, text
 from app.providers.http import OutboundClient
 from app.providers.json_reader import JSONObject
-from app.providers.microsoft.client import GraphClient, own_link
+from app.providers.microsoft.client import MOST_AT_A_TIME, GraphClient, own_link
 from app.providers.microsoft.parse import parse_calendar, parse_event
 from app.providers.microsoft.refusals import refusal
 from app.providers.microsoft.rounds import Round, SeriesItems, read_orphans, read_series, without_details
@@ -58,9 +60,16 @@ STOP_DEADLINE_S = 5.0
 class MicrosoftCalendars:
     """The calendar side of Microsoft 365; implements ``app.ports.CalendarProvider``. Keeps no state between calls."""
 
-    def __init__(self, http: OutboundClient, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        http: OutboundClient,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        slots: CallSlots | None = None,
+    ) -> None:
+        """Call through ``http``; without ``slots`` the limit per mailbox holds for this process alone."""
         self._http = http
         self._clock = clock
+        self._slots = slots or LocalCallSlots(MOST_AT_A_TIME)
 
     @property
     def expands_series(self) -> bool:
@@ -136,7 +145,7 @@ class MicrosoftCalendars:
             raise refusal(reply, READ_SCOPE)
 
     def _graph(self, access_token: Secret) -> GraphClient:
-        return GraphClient(self._http, access_token)
+        return GraphClient(self._http, access_token, self._slots)
 
     def _delta_pages(
         self, graph: GraphClient, calendar_id: str, cursor: str | None, window: Window

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from app.domain.errors import ProviderUnavailable
-from app.domain.secret import Secret
+from app.domain.secret import AccountToken, Secret
+from app.ports.gate import CallSlots
 from app.providers.fields import Item, children, text
 from app.providers.http import OutboundClient, Reply
 from app.providers.json_reader import JSONObject, read_object
@@ -18,6 +19,10 @@ MOST_PAGES: Final = 1000
 """Fifty thousand items; more is a paging loop."""
 MOST_REPEATS: Final = 3
 """Items may come twice in a round, whole pages hardly ever; the loop that never ends repeats them for good."""
+MOST_AT_A_TIME: Final = 4
+"""Calls for one mailbox and application, beyond which Exchange answers 429."""
+_WAIT_S: Final = 10.0
+"""For one of these; a call takes a second, and who waits keeps a thread from others."""
 _DEADLINE_S: Final = 60.0
 _MAX_BYTES: Final = 10 * 1024 * 1024
 
@@ -25,9 +30,10 @@ _MAX_BYTES: Final = 10 * 1024 * 1024
 class GraphClient:
     """Graph on behalf of one person, for one use."""
 
-    def __init__(self, http: OutboundClient, access_token: Secret) -> None:
+    def __init__(self, http: OutboundClient, access_token: Secret, slots: CallSlots) -> None:
         self._http = http
         self._access_token = access_token
+        self._slots = slots
 
     def get(self, url: str, params: Mapping[str, str] | None = None) -> JSONObject:
         """Return the object at ``url``. Raises leaves of ``ProviderError``, or ``ScopesMissing``."""
@@ -51,16 +57,20 @@ class GraphClient:
         json_body: object = None,
         deadline_s: float = _DEADLINE_S,
     ) -> Reply:
-        """Make a call and return its answer, whatever the status."""
-        return self._http.request(
-            method,
-            url,
-            headers={"Authorization": f"Bearer {self._access_token.reveal()}", "Prefer": PREFER},
-            params=dict(params or {}),
-            json_body=json_body,
-            max_bytes=_MAX_BYTES,
-            deadline_s=deadline_s,
-        )
+        """Make a call and return its answer, whatever the status.
+
+        Raises ``ProviderThrottled`` also without a call, when too many for this mailbox are under way.
+        """
+        with self._slots.hold(_account(self._access_token), min(_WAIT_S, deadline_s)):
+            return self._http.request(
+                method,
+                url,
+                headers={"Authorization": f"Bearer {self._access_token.reveal()}", "Prefer": PREFER},
+                params=dict(params or {}),
+                json_body=json_body,
+                max_bytes=_MAX_BYTES,
+                deadline_s=deadline_s,
+            )
 
     def pages(self, url: str, params: Mapping[str, str] | None = None) -> Iterator[JSONObject]:
         """Yield the page at ``url`` and those that follow it; pages may be empty and still have successors.
@@ -87,6 +97,11 @@ class GraphClient:
         """Yield the objects of all pages."""
         for page in self.pages(url, params):
             yield from children(page, "value")
+
+
+def _account(access_token: Secret) -> str:
+    """Return whose calls are counted together; a token that does not say whose it is stands for itself."""
+    return access_token.account if isinstance(access_token, AccountToken) else access_token.sha256()
 
 
 def own_link(link: str) -> str:

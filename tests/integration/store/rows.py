@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 from app.domain.calendars import (
+    CalendarListing,
     EventKind,
     EventStatus,
     Occurrence,
@@ -104,7 +105,7 @@ class Rows:
         connection = connection or self.connection()
         remote = RemoteCalendar(provider_id, values.pop("name", "Work"), "Europe/Berlin", "owner", is_primary=True)
         with self.store.transaction() as tx:
-            (calendar_id,) = tx.calendars.merge_list(connection.id, (remote,), NOW)
+            (calendar_id,) = tx.calendars.merge_list(connection.id, CalendarListing((remote,)), None, NOW)
             return tx.calendars.get(calendar_id)
 
     def synced(self, events=(), calendar=None, **values):

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.domain.calendars import Channel, RemoteCalendar
+from app.domain.calendars import CalendarListing, Channel, RemoteCalendar
 from tests.integration.store.rows import HOLD, NOW, WINDOW, Session, single
 
 
@@ -14,7 +14,7 @@ def remote(provider_id, role="owner", *, name=None, is_primary=False, **changes)
 
 def merge(store, connection, *listed):
     with store.transaction() as tx:
-        return tx.calendars.merge_list(connection.id, listed, NOW)
+        return tx.calendars.merge_list(connection.id, CalendarListing(listed), None, NOW)
 
 
 def names(store, connection):
@@ -33,16 +33,16 @@ def test_new_readable_calendars_are_due_at_once(store, rows):
         assert set(tx.calendars.claim_due(NOW, HOLD, 10)) == set(new)
 
 
-def test_a_calendar_that_shows_only_free_and_busy_is_listed_and_not_synced(store, rows):
+def test_a_calendar_that_shows_only_free_and_busy_is_synced_and_gets_no_channel(store, rows):
     connection = rows.connection()
 
-    assert merge(store, connection, remote("team", "free_busy")) == ()
+    new = merge(store, connection, remote("team", "free_busy"))
 
     with store.transaction() as tx:
         (row,) = tx.calendars.of_connection(connection.id)
-        assert (row.access_role, row.last_success_at, row.event_count) == ("free_busy", None, 0)
-        assert tx.calendars.claim_due(NOW, HOLD, 10) == ()
-        assert tx.calendars.lease(row.id, "worker", 60) is None
+        assert (row.access_role, row.is_times_only, row.last_success_at) == ("free_busy", True, None)
+        assert tx.calendars.claim_due(NOW, HOLD, 10) == new
+        assert tx.channels.claim_missing(NOW, HOLD, 10) == ()
 
 
 def test_reading_the_same_list_again_changes_nothing(store, rows):
@@ -68,7 +68,7 @@ def test_a_renamed_calendar_keeps_its_id_and_its_events(store, rows):
     assert (row.name, row.event_count) == ("Renamed", 1)
 
 
-@pytest.mark.parametrize("listed", [(), (remote("a", is_removed=True),), (remote("a", "free_busy"),)])
+@pytest.mark.parametrize("listed", [(), (remote("a", "free_busy"),)])
 def test_a_calendar_we_may_not_read_any_more_loses_its_events_and_its_channel(store, rows, peek, listed):
     connection = rows.connection()
     (calendar_id,) = merge(store, connection, remote("a"))
@@ -78,15 +78,15 @@ def test_a_calendar_we_may_not_read_any_more_loses_its_events_and_its_channel(st
     active, creating = uuid4(), uuid4()
     with store.transaction() as tx:
         tx.channels.add(active, calendar_id, b"hash", NOW)
-        tx.channels.activate(active, Channel("p-1", None, WINDOW.end), NOW, NOW)
+        tx.channels.activate(active, Channel("p-1", None, WINDOW.end), NOW, NOW, NOW)
         tx.channels.add(creating, calendar_id, b"hash", NOW)
 
     merge(store, connection, *listed)
 
-    for table in ("events", "occurrences", "sync_states"):
-        assert peek(f"TABLE {table}") == []
+    assert [peek(f"TABLE {table}") for table in ("events", "occurrences")] == [[], []]
+    assert peek("SELECT id, state FROM channels") == [(active, "stopping")]
+    assert peek("SELECT cursor, channel_due_at FROM sync_states") == [(None, None)] * len(listed)
     with store.reading() as tx:
-        assert [row.id for row in tx.channels.stopping(10)] == [active]
         assert rows.occurrences(connection.person_id) == ()
 
 
@@ -128,15 +128,30 @@ def test_a_list_for_an_ended_connection_is_not_stored(store, rows):
     with store.transaction() as tx:
         tx.connections.disconnect(connection.id, NOW)
 
-    assert merge(store, connection, remote("a")) == ()
+    assert merge(store, connection, remote("a")) is None
     assert names(store, connection) == []
+
+
+def test_what_changed_leaves_the_rest_as_it_was(store, rows):
+    connection = rows.connection()
+    merge(store, connection, remote("a"), remote("b"), remote("c"))
+
+    with store.transaction() as tx:
+        listing = CalendarListing((remote("c", name="C"), remote("d")), ("b", "unknown"), "next", is_full=False)
+        assert len(tx.calendars.merge_list(connection.id, listing, None, NOW)) == 1
+        assert tx.calendars.list_cursor(connection.id) == "next"
+        assert tx.calendars.merge_list(connection.id, listing, None, NOW) is None
+
+    with store.reading() as tx:
+        assert [row.name for row in tx.calendars.of_connection(connection.id)] == ["C", "a", "d"]
 
 
 def test_two_readers_of_one_list_take_turns(store, rows, peek):
     connection = rows.connection()
     with store.transaction() as tx:
-        first = tx.calendars.merge_list(connection.id, (remote("a"),), NOW)
-        other = Session(store, lambda tx: tx.calendars.merge_list(connection.id, (remote("a"), remote("b")), NOW))
+        first = tx.calendars.merge_list(connection.id, CalendarListing((remote("a"),)), None, NOW)
+        both = CalendarListing((remote("a"), remote("b")))
+        other = Session(store, lambda tx: tx.calendars.merge_list(connection.id, both, None, NOW))
         other.wait_until_blocked(peek)
 
     assert (len(first), len(other.answer())) == (1, 1)
