@@ -17,6 +17,9 @@ from app.sandbox.calendar.recurrence import MOST_SLOTS, BadRecurrenceError, Seri
 from app.sandbox.calendar.world import Calendar, Item, Json, Mailbox, World
 from app.sandbox.calendar.zones import find_zone, windows_name
 
+SHELTERED = "Sheltered"
+"""Title of events that are never edited, so that a reader can tell a calendar that is half there."""
+
 _BACK, _AHEAD = timedelta(days=30), timedelta(days=150)
 _SOMEBODY = "guest.one@example.net"
 _GOOGLE_SHOWS: tuple[Json, ...] = (
@@ -169,7 +172,8 @@ class GoogleHand:
 
     def _living(self) -> list[tuple[str, Json]]:
         items = self.events.calendar.items.items()
-        return [(name, item.body) for name, item in items if item.body.get("status") != "cancelled"]
+        living = [(name, item.body) for name, item in items if item.body.get("status") != "cancelled"]
+        return [(name, body) for name, body in living if body.get("summary") != SHELTERED]
 
 
 class GraphHand:
@@ -260,7 +264,8 @@ class GraphHand:
         self.events.create({name: body[name] for name in names if body.get(name) is not None})
 
     def _living(self) -> list[tuple[str, Item]]:
-        return [(name, item) for name, item in self.events.calendar.items.items() if not item.is_gone]
+        living = [(name, item) for name, item in self.events.calendar.items.items() if not item.is_gone]
+        return [(name, item) for name, item in living if item.body.get("subject") != SHELTERED]
 
 
 REFUSALS = (GoogleError, GraphError, BadRecurrenceError)
