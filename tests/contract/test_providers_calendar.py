@@ -1,6 +1,5 @@
 """The calendar adapters against the sandbox: what they copy is what the provider shows."""
 
-import json
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +27,7 @@ from app.providers.microsoft.calendar import MicrosoftCalendars
 from app.sandbox.server import serve
 from app.sandbox.settings import SandboxSettings
 from tests.contract.sandbox_walk import REAL_ORIGINS, Walker, clients
+from tests.contract.scripted_pages import scripted_pages
 
 SCOPES = {
     "google": " ".join(
@@ -488,33 +488,8 @@ def test_graph_subscriptions_are_made_prolonged_and_ended(microsoft, hook):
 
 @pytest.fixture
 def scripted():
-    """Serve made-up pages: a function from path and query to a JSON body."""
-
-    class Handler(BaseHTTPRequestHandler):
-        answer = None
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self):
-            parts = urlsplit(self.path)
-            body = json.dumps(type(self).answer(parts.path, parse_qs(parts.query))).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    http = OutboundClient(dict.fromkeys(REAL_ORIGINS, f"http://127.0.0.1:{server.server_port}"))
-    yield http, lambda answer: setattr(Handler, "answer", staticmethod(answer))
-    http.close()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with scripted_pages() as pages:
+        yield pages
 
 
 WINDOW = Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
@@ -573,6 +548,25 @@ def test_graph_pages_that_repeat_are_left(scripted):
     assert len(calls) < 10
 
 
+@pytest.mark.parametrize("link", ["same", "another each time"])
+def test_graph_pages_that_stay_empty_are_left(scripted, link):
+    http, answers = scripted
+    calls = []
+
+    def answer(_path, _query):
+        calls.append(1)
+        token = len(calls) if link != "same" else 0
+        return {
+            "value": [],
+            "@odata.nextLink": f"https://graph.microsoft.com/v1.0/me/calendarView/delta?$skiptoken={token}",
+        }
+
+    answers(answer)
+    with pytest.raises(ProviderUnavailable, match="endless_paging"):
+        list(MicrosoftCalendars(http).changes(Secret("t"), "c", None, WINDOW))
+    assert len(calls) <= 101
+
+
 def _graph_time(text):
     return {"dateTime": f"{text}.0000000", "timeZone": "UTC"}
 
@@ -601,7 +595,7 @@ def test_a_bare_occurrence_without_its_master_fetches_it(scripted):
     http, answers = scripted
     answers(lambda path, _: MASTER if path.endswith("/events/m") else {"value": [BARE], "@odata.deltaLink": DELTA})
 
-    (page,) = MicrosoftCalendars(http).changes(Secret("t"), "c", None, WINDOW)
+    *_, page = MicrosoftCalendars(http).changes(Secret("t"), "c", None, WINDOW)
 
     assert [(event.provider_id, event.kind) for event in page.events] == [("m", EventKind.MASTER)]
     (series,) = page.series
@@ -630,7 +624,7 @@ def test_a_later_round_reads_the_whole_series_again(scripted):
         return {"value": [moved], "@odata.deltaLink": DELTA}
 
     answers(answer)
-    (page,) = MicrosoftCalendars(http).changes(Secret("t"), "c", DELTA, WINDOW)
+    *_, page = MicrosoftCalendars(http).changes(Secret("t"), "c", DELTA, WINDOW)
 
     assert sorted(event.provider_id for event in page.events) == ["m", "x"]
     (series,) = page.series

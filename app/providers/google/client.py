@@ -12,8 +12,8 @@ from app.providers.google.refusals import refusal
 from app.providers.http import OutboundClient, Reply
 from app.providers.json_reader import JSONObject, read_object
 
-MOST_PAGES: Final = 400
-"""A million events; more is a paging loop."""
+MOST_PAGES: Final = 4_000
+"""Pages may be short for no reason given; a million events in pages of a tenth still is no paging loop."""
 _DEADLINE_S: Final = 60.0
 _MAX_BYTES: Final = 32 * 1024 * 1024
 """13 kB for each event of a page: long invitations with many guests reach a third of it. A page above would never be

@@ -20,7 +20,6 @@ from app.domain.calendars import (
     Channel,
     EventKind,
     RemoteEvent,
-    SeriesOccurrences,
     Window,
 )
 from app.domain.errors import CalendarGone, CursorExpired, ProviderRejected, ProviderUnavailable, PushNotSupported
@@ -52,6 +51,8 @@ from app.providers.microsoft.wire import (
 logger = logging.getLogger(__name__)
 
 _STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
+
+SERIES_A_PAGE: Final = 100
 
 STOP_DEADLINE_S = 5.0
 """A person may be waiting for it; a subscription that is not deleted runs out by itself."""
@@ -108,8 +109,11 @@ class MicrosoftCalendars:
             if link is None:
                 yield ChangePage(events=events, removed=removed)
             else:
-                last = self._last_page(graph, this_round, window, own_link(link), is_full=cursor is None)
-                yield ChangePage((*events, *last.events), (*removed, *last.removed), last.series, last.cursor)
+                last = ChangePage(events=events, removed=removed)
+                for following in self._series_pages(graph, this_round, window, is_full=cursor is None):
+                    yield last
+                    last = following
+                yield replace(last, cursor=own_link(link))
                 return
         raise ProviderUnavailable("no_cursor")
 
@@ -159,29 +163,35 @@ class MicrosoftCalendars:
             # The link worked before; a full pass tells a bad token from a calendar that is really gone.
             raise CursorExpired(error.detail) from error
 
-    def _last_page(
-        self, graph: GraphClient, this_round: Round, window: Window, link: str, *, is_full: bool
+    def _series_pages(
+        self, graph: GraphClient, this_round: Round, window: Window, *, is_full: bool
+    ) -> Iterator[ChangePage]:
+        """Yield the touched series, in pages that stay small however many there are."""
+        touched = tuple(this_round.series)
+        for first in range(0, len(touched), SERIES_A_PAGE):
+            found = [
+                self._series(graph, this_round, series_id, window, is_full=is_full)
+                for series_id in touched[first : first + SERIES_A_PAGE]
+            ]
+            yield ChangePage(
+                tuple(event for page in found for event in page.events),
+                tuple(gone for page in found for gone in page.removed),
+                tuple(series for page in found for series in page.series),
+            )
+
+    def _series(
+        self, graph: GraphClient, this_round: Round, series_id: str, window: Window, *, is_full: bool
     ) -> ChangePage:
-        events: list[RemoteEvent] = []
-        removed: list[str] = []
-        series: list[SeriesOccurrences] = []
-        for series_id, sent in this_round.series.items():
-            known = this_round.masters.get(series_id)
-            try:
-                master = known or self._master(graph, series_id)
-                items = sent if is_full else self._instances(graph, series_id, window)
-            except CalendarGone:
-                alone, occurrences = read_orphans(series_id, sent, window)
-                if alone:
-                    events += alone
-                    series.append(occurrences)
-                else:
-                    removed.append(series_id)
-                continue
-            exceptions, occurrences = read_series(master, items, window)
-            events += exceptions if known else (master, *exceptions)
-            series.append(occurrences)
-        return ChangePage(tuple(events), tuple(removed), tuple(series), link)
+        """Return one touched series as it is now: its exceptions, its occurrences, its master if the round had none."""
+        sent, known = this_round.series[series_id], this_round.masters.get(series_id)
+        try:
+            master = known or self._master(graph, series_id)
+            items = sent if is_full else self._instances(graph, series_id, window)
+        except CalendarGone:
+            alone, occurrences = read_orphans(series_id, sent, window)
+            return ChangePage(alone, series=(occurrences,)) if alone else ChangePage(removed=(series_id,))
+        exceptions, occurrences = read_series(master, items, window)
+        return ChangePage(exceptions if known else (master, *exceptions), series=(occurrences,))
 
     def _master(self, graph: GraphClient, series_id: str) -> RemoteEvent:
         """Return a master the round did not bring. Raises ``CalendarGone`` when there is none (any more)."""
