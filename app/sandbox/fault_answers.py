@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 
 from app.sandbox.fault_plan import Fault, FaultKind
 from app.sandbox.microsoft_errors import microsoft_error
@@ -22,6 +22,23 @@ GOOGLE_REASONS = {
     429: ("rateLimitExceeded", "usageLimits", "RESOURCE_EXHAUSTED"),
 }
 """HTTP status to reason, domain and status name of a Google Calendar error."""
+_GOOGLE_WORDS = {
+    "fullSyncRequired": "Sync token is no longer valid, a full sync is required.",
+    "updatedMinTooLongAgo": "The requested minimum modification time lies too far in the past.",
+    "rateLimitExceeded": "Rate Limit Exceeded",
+    "userRateLimitExceeded": "User Rate Limit Exceeded",
+    "quotaExceeded": "Calendar usage limits exceeded.",
+}
+_GOOGLE_DOMAINS = {
+    "updatedMinTooLongAgo": "calendar",
+    "requiredAccessLevel": "calendar",
+    "userRateLimitExceeded": "usageLimits",
+    "quotaExceeded": "usageLimits",
+    "accessNotConfigured": "usageLimits",
+    "forbidden": "global",
+    "insufficientPermissions": "global",
+}
+"""Domains of reasons that differ from the usual one of their status."""
 GRAPH_CODES = {
     400: "BadRequest",
     401: "InvalidAuthenticationToken",
@@ -45,7 +62,7 @@ def scripted_answer(fault: Fault, operation: str) -> Response | None:
         case FaultKind.INVALID_GRANT | FaultKind.INVALID_CLIENT | FaultKind.OAUTH_ERROR:
             answer = _oauth_answer(fault, operation)
         case FaultKind.GONE:
-            answer = _api_error(410, operation)
+            answer = api_error(410, operation, fault.reason)
         case FaultKind.CLAIMS_CHALLENGE:
             answer = _claims_challenge()
         case _:
@@ -62,7 +79,7 @@ def _status_answer(fault: Fault, operation: str) -> Response:
         return Response(GATEWAY_PAGE, fault.status, mimetype="text/html")
     if operation.endswith((".token", ".revoke")):
         return oauth_error(fault.status, "temporarily_unavailable", "Try again later.")
-    return _api_error(fault.status, operation)
+    return api_error(fault.status, operation, fault.reason)
 
 
 def _oauth_answer(fault: Fault, operation: str) -> Response:
@@ -83,29 +100,39 @@ def _google_words(error: str) -> str:
     return words.get(error, "Bad Request")
 
 
-def _api_error(status: int, operation: str) -> Response:
-    body = _graph_body(status) if operation.startswith("graph.") else _google_body(status)
+def api_error(status: int, operation: str, reason: str | None = None, message: str | None = None) -> Response:
+    """Return an error of the calendar interface that an operation belongs to.
+
+    `reason`: Google's reason or Graph's code, None for the usual one of the status; `message` likewise.
+    """
+    is_graph = operation.startswith("graph.")
+    body = _graph_body(status, reason, message) if is_graph else _google_body(status, reason, message)
     answer = jsonify(body)
     answer.status_code = status
+    if is_graph and reason == "resyncRequired":
+        # The service names where to start over; a client must not follow it blindly.
+        answer.headers["Location"] = f"https://graph.microsoft.com{request.path}?$deltatoken="
     return answer
 
 
-def _google_body(status: int) -> dict[str, Any]:
-    reason, domain, name = GOOGLE_REASONS.get(status, ("backendError", "global", "UNAVAILABLE"))
-    message = "Sync token is no longer valid, a full sync is required." if status == 410 else "Backend Error"
-    item = {"message": message, "domain": domain, "reason": reason}
-    return {"error": {"code": status, "message": message, "errors": [item], "status": name}}
+def _google_body(status: int, reason: str | None, message: str | None) -> dict[str, Any]:
+    usual, domain, name = GOOGLE_REASONS.get(status, ("backendError", "global", "UNAVAILABLE"))
+    words = message or _GOOGLE_WORDS.get(reason or usual, "Backend Error")
+    if reason == "":
+        return {"error": {"code": status, "message": words}}
+    item = {"message": words, "domain": _GOOGLE_DOMAINS.get(reason or usual, domain), "reason": reason or usual}
+    return {"error": {"code": status, "message": words, "errors": [item], "status": name}}
 
 
-def _graph_body(status: int) -> dict[str, Any]:
+def _graph_body(status: int, reason: str | None, message: str | None) -> dict[str, Any]:
     now = current_sandbox().clock.now()
     inner = {"date": now.strftime("%Y-%m-%dT%H:%M:%S"), "request-id": "sandbox", "client-request-id": "sandbox"}
-    code = GRAPH_CODES.get(status, "InternalServerError")
-    return {"error": {"code": code, "message": "A fault scripted in the sandbox.", "innerError": inner}}
+    code = reason or GRAPH_CODES.get(status, "InternalServerError")
+    return {"error": {"code": code, "message": message or "A fault scripted in the sandbox.", "innerError": inner}}
 
 
 def _claims_challenge() -> Response:
-    answer = _api_error(401, "graph.")
+    answer = api_error(401, "graph.")
     answer.headers["WWW-Authenticate"] = (
         'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", '
         f'client_id="00000003-0000-0000-c000-000000000000", error="insufficient_claims", claims="{CLAIMS}"'

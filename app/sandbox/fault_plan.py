@@ -1,6 +1,7 @@
 """Scripted misbehaviour: what goes wrong, for which operation and account, how often."""
 
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
@@ -24,6 +25,7 @@ OPERATIONS = (
     "graph.calendars",
     "graph.delta",
     "graph.events",
+    "graph.view",
     "graph.subscriptions",
     "graph.schedule",
     "oidc.authorize",
@@ -74,7 +76,13 @@ class FaultKind(StrEnum):
     DROP = "drop"
     """Push: do not deliver."""
     DUPLICATE = "duplicate"
-    """Push: deliver twice."""
+    """Push: deliver twice. Pages of events: every item comes twice."""
+    SHUFFLE = "shuffle"
+    """Pages of events: the items come in reverse order, so that instances come before their series."""
+    ENDLESS = "endless"
+    """Pages of events: a link to a next page that is this page again, always another link."""
+    FOREIGN_LINK = "foreign_link"
+    """Graph pages: the link to what comes next names another host."""
     FORGE = "forge"
     """Push: deliver with a wrong channel token or client state."""
     DELAY = "delay"
@@ -94,9 +102,14 @@ class Fault:
     """How many times it still happens; None: until it is removed."""
     after: int = 0
     """How many matching calls go well first."""
+    every: int = 1
+    """Of how many matching calls one meets the fault: 10 is every tenth; the others meet the next fault, if any."""
     status: int = 503
     body: str = "json"
     """`json`, `html` or `empty`; for `status` faults."""
+    reason: str | None = None
+    """For `status` and `gone_410`: Google's `reason` (empty: an error that gives none) or Graph's `code`; None: the
+    usual one."""
     retry_after: str | None = None
     """Value of the Retry-After header: seconds or an HTTP date; None sends none."""
     seconds: float = 1.0
@@ -116,6 +129,8 @@ class Fault:
         known = {f.name for f in fields(cls)} - {"fault_id"}
         if unknown := sorted(set(body) - known):
             raise ValueError(f"unknown member: {unknown[0]}")
+        if not isinstance(body.get("every", 1), int) or body.get("every", 1) < 1:
+            raise ValueError("every must be a whole number from 1")
         try:
             return cls(**{**body, "kind": FaultKind(body["kind"])})
         except (KeyError, TypeError) as error:
@@ -134,6 +149,8 @@ class FaultPlan:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._next_id = 1
+        self._passed: Counter[int] = Counter()
+        """Calls that a fault for every nth call has seen, by fault id."""
 
     def add(self, fault: Fault) -> Fault:
         """Add a fault; return it with its id."""
@@ -166,8 +183,13 @@ class FaultPlan:
         `account` is the key of the account the call is about, None when unknown; faults for `*` meet every call.
         """
         with self._lock:
-            index = next((i for i, f in enumerate(self._faults) if _matches(f, operation, account)), None)
+            matching = (i for i, f in enumerate(self._faults) if _matches(f, operation, account))
+            index = next((i for i in matching if self._is_due(self._faults[i])), None)
             return None if index is None else self._use_up(index)
+
+    def _is_due(self, fault: Fault) -> bool:
+        self._passed[fault.fault_id] += 1
+        return self._passed[fault.fault_id] % fault.every == 0
 
     def _use_up(self, index: int) -> Fault | None:
         fault = self._faults[index]

@@ -6,21 +6,22 @@ messages ask `state.faults.take("push.google", account_key)` themselves.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import ParamSpec
 
 from flask import Response, g, make_response, request
 from flask.typing import ResponseReturnValue
 
-from app.sandbox.fault_answers import scripted_answer
+from app.sandbox.fault_answers import api_error, scripted_answer
 from app.sandbox.fault_plan import Fault, FaultKind
 from app.sandbox.grants import digest_of
 from app.sandbox.state import Sandbox, current_sandbox
+from app.sandbox.throttling import GOOGLE_CALENDAR, MAILBOX, OUTLOOK, Refusal
 from app.sandbox.token_ledger import TokenCall
-from app.sandbox.tokens import subject_of_request
+from app.sandbox.tokens import grant_of_request, subject_of_request
 
-__all__ = ["AT_END", "Fault", "FaultKind", "dropped", "with_faults"]
+__all__ = ["AT_END", "Fault", "FaultKind", "dropped", "meets", "with_faults"]
 
 P = ParamSpec("P")
 View = Callable[P, ResponseReturnValue]
@@ -41,7 +42,13 @@ def with_faults(operation: str) -> Callable[[View[P]], View[P]]:
             state = current_sandbox()
             account, family = subject_of_request(state, request)
             g.operation, g.account = operation, account
-            with state.request_log.in_flight(operation, family or account), _written_down(state, operation, family):
+            with (
+                state.request_log.in_flight(operation, family or account),
+                _written_down(state, operation, family),
+                _admitted(state, operation) as refusal,
+            ):
+                if refusal is not None:
+                    return _refused(refusal, operation)
                 fault = state.faults.take(operation, account)
                 g.fault = fault
                 answer = make_response(_meet(fault, operation, lambda: view(*args, **kwargs)))
@@ -50,6 +57,23 @@ def with_faults(operation: str) -> Callable[[View[P]], View[P]]:
         return faulty
 
     return decorate
+
+
+def meets(kind: FaultKind) -> bool:
+    """Tell whether the fault of the current request is of a kind that the route itself acts on."""
+    fault: Fault | None = g.get("fault")
+    return fault is not None and fault.kind is kind
+
+
+@contextmanager
+def _admitted(state: Sandbox, operation: str) -> Iterator[Refusal | None]:
+    """Count the call for its mailbox; yield a refusal when there are too many."""
+    grant = grant_of_request(state, request) if operation in OUTLOOK | GOOGLE_CALENDAR else None
+    with ExitStack() as stack:
+        if operation in OUTLOOK:
+            stack.enter_context(state.request_log.in_flight(MAILBOX, g.account))
+        now = state.clock.now()
+        yield stack.enter_context(state.throttle.admitted(operation, grant, state.runtime, now))
 
 
 @contextmanager
@@ -104,6 +128,13 @@ def _spoilt(fault: Fault, answer: Response) -> Response:
     if fault.kind is FaultKind.TRUNCATE:
         return _streamed(answer, _half(body), len(body))
     return _streamed(answer, _slowly(body, fault.seconds), len(body))
+
+
+def _refused(refusal: Refusal, operation: str) -> Response:
+    answer = api_error(refusal.status, operation, refusal.reason, refusal.message)
+    if refusal.retry_after is not None:
+        answer.headers["Retry-After"] = refusal.retry_after
+    return answer
 
 
 def dropped() -> Response:

@@ -10,7 +10,7 @@ from app.sandbox.accounts import Account
 from app.sandbox.fault_plan import OPERATIONS, Fault, FaultKind
 from app.sandbox.grants import Grant, RefreshState
 from app.sandbox.scopes import in_words
-from app.sandbox.settings import PROVIDERS
+from app.sandbox.settings import NULLABLE, PROVIDERS
 from app.sandbox.state import Sandbox, current_sandbox
 
 blueprint = Blueprint("pages", __name__)
@@ -22,7 +22,15 @@ ROTATION_WORDS = {
     "grace": "are replaced; old ones work a little longer",
     "strict": "work once; reuse revokes all",
 }
-NUMBERS = ("access_token_lifetime_s", "rotation_grace_s", "google_page_size", "graph_page_size")
+NUMBERS = (
+    "access_token_lifetime_s",
+    "rotation_grace_s",
+    "google_page_size",
+    "graph_page_size",
+    "graph_concurrency",
+    "google_quota_per_min",
+    "graph_quota_per_10_min",
+)
 
 
 @blueprint.before_app_request
@@ -194,8 +202,7 @@ def _fault_members(form: MultiDict[str, str]) -> dict[str, Any]:
 
 def _setting_changes(form: MultiDict[str, str]) -> dict[str, Any]:
     changes: dict[str, Any] = {name: int(form[name]) for name in NUMBERS if form.get(name)}
-    if not form.get("access_token_lifetime_s"):
-        changes["access_token_lifetime_s"] = None
+    changes |= {name: None for name in NULLABLE if not form.get(name)}
     changes["push_enabled"] = form.get("push_enabled") == "on"
     rotation = {provider: form[f"rotation_{provider}"] for provider in PROVIDERS if f"rotation_{provider}" in form}
     return changes | {"refresh_rotation": rotation}

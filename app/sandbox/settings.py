@@ -16,6 +16,8 @@ is returned, the old one stays good for `rotation_grace_s`. `strict`: single use
 """
 ROTATIONS: tuple[Rotation, ...] = ("none", "overlap", "grace", "strict")
 
+NULLABLE = ("access_token_lifetime_s", "google_quota_per_min", "graph_quota_per_10_min")
+"""Run-time settings that may have no value."""
 DEFAULT_ROTATION: Mapping[str, Rotation] = {"google": "none", "microsoft": "overlap", "oidc": "strict"}
 
 
@@ -46,6 +48,12 @@ class SandboxSettings:
     """Most items on one page of Google's lists, whatever the client asks for."""
     graph_page_size: int = 50
     """Most items on one page of Graph's lists, whatever the client asks for."""
+    graph_concurrency: int = 4
+    """Calls that one client may have under way at once for one Microsoft mailbox; one more gets a 429."""
+    google_quota_per_min: int | None = None
+    """Calls per minute, client and Google account; the usual quota is 600. None: no limit."""
+    graph_quota_per_10_min: int | None = None
+    """Calls per ten minutes, client and Microsoft mailbox; the usual quota is 10,000. None: no limit."""
     push_enabled: bool = True
     world_dir: Path | None = None
     """Directory with the people's calendars; None: the world built into the sandbox."""
@@ -70,6 +78,9 @@ class RuntimeSettings:
     rotation_grace_s: int
     google_page_size: int
     graph_page_size: int
+    graph_concurrency: int
+    google_quota_per_min: int | None
+    graph_quota_per_10_min: int | None
     push_enabled: bool
 
     @classmethod
@@ -81,6 +92,9 @@ class RuntimeSettings:
             rotation_grace_s=settings.rotation_grace_s,
             google_page_size=settings.google_page_size,
             graph_page_size=settings.graph_page_size,
+            graph_concurrency=settings.graph_concurrency,
+            google_quota_per_min=settings.google_quota_per_min,
+            graph_quota_per_10_min=settings.graph_quota_per_10_min,
             push_enabled=settings.push_enabled,
         )
 
@@ -100,11 +114,11 @@ class RuntimeSettings:
     def _checked(self, name: str, value: object) -> object:
         if name == "push_enabled" and isinstance(value, bool):
             return value
-        if name == "access_token_lifetime_s" and value is None:
+        if name in NULLABLE and value is None:
             return None
         if name == "refresh_rotation" and isinstance(value, dict):
             return self.refresh_rotation | _checked_rotation(value)
-        is_number = name.endswith(("_s", "_size")) and hasattr(self, name)
+        is_number = name.endswith(("_s", "_size", "_concurrency", "_min")) and hasattr(self, name)
         if is_number and isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
         raise ValueError(f"bad setting: {name}")

@@ -17,6 +17,7 @@ from app.sandbox.keys import KeyRing
 from app.sandbox.pending import PendingBook
 from app.sandbox.request_log import RequestLog
 from app.sandbox.settings import RuntimeSettings, SandboxSettings
+from app.sandbox.throttling import Throttle
 from app.sandbox.token_ledger import TokenLedger
 
 
@@ -41,6 +42,7 @@ class Sandbox:
     pending: PendingBook = field(default_factory=PendingBook)
     faults: FaultPlan = field(default_factory=FaultPlan)
     request_log: RequestLog = field(default_factory=RequestLog)
+    throttle: Throttle = field(default_factory=Throttle)
     token_ledger: TokenLedger = field(default_factory=TokenLedger)
     lock: threading.RLock = field(default_factory=threading.RLock)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)

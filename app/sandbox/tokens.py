@@ -6,7 +6,7 @@ from enum import StrEnum
 from flask import Request
 
 from app.sandbox.accounts import Account
-from app.sandbox.grants import AccessToken, digest_of
+from app.sandbox.grants import AccessToken, Grant, digest_of
 from app.sandbox.state import Sandbox, current_sandbox
 
 
@@ -81,6 +81,16 @@ def bearer_value(header: str | None) -> str | None:
     """Return the token of an `Authorization: Bearer` header, None when there is none."""
     scheme, _, value = (header or "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" and value.strip() else None
+
+
+def grant_of_request(state: Sandbox, request: Request) -> Grant | None:
+    """Return the grant behind the bearer token of a request, which need not be good any more; None without one."""
+    bearer = bearer_value(request.headers.get("Authorization"))
+    if bearer is None:
+        return None
+    with state.lock:
+        token = state.grants.access_tokens.get(digest_of(bearer))
+        return state.grants.grants[token.grant_id] if token else None
 
 
 def subject_of_request(state: Sandbox, request: Request) -> tuple[str | None, str | None]:

@@ -191,7 +191,8 @@ def test_google_repeats_after_a_server_error_and_gives_up_on_others(served, hook
 
     ada.post(CALENDAR, json=TIMED)
 
-    assert [(entry["status"], entry["attempt"]) for entry in sent(served, 3)] == [(503, 1), (204, 2), (404, 1)]
+    # Two of the courier's threads may write their entries the other way round.
+    assert {(entry["status"], entry["attempt"]) for entry in sent(served, 3)} == {(503, 1), (204, 2), (404, 1)}
 
 
 def test_bulk_edits_are_told_once(served, hook):

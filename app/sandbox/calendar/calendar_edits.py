@@ -1,4 +1,4 @@
-"""Add, rename and remove whole calendars, so that calendar lists change too."""
+"""Add, rename, hide, share otherwise and remove whole calendars, so that calendar lists change too."""
 
 import base64
 
@@ -14,14 +14,15 @@ def add_calendar(mailbox: Mailbox, name: str) -> Calendar:
     return calendar
 
 
-def rename_calendar(mailbox: Mailbox, calendar_id: str, name: str) -> Calendar:
-    """Give a calendar another name.
+def rename_calendar(mailbox: Mailbox, calendar_id: str, name: str, *, is_told: bool = True) -> Calendar:
+    """Give a calendar another name; without `is_told` no delta of the list tells of it.
 
     Raises UnknownCalendarError.
     """
     calendar = mailbox.calendar(calendar_id)
     calendar.entry["summary" if mailbox.provider == "google" else "name"] = name
-    _mark(mailbox, calendar)
+    if is_told:
+        _mark(mailbox, calendar)
     return calendar
 
 
@@ -39,6 +40,50 @@ def remove_calendar(mailbox: Mailbox, calendar_id: str) -> Calendar:
         _mark(mailbox, calendar)
     else:
         del mailbox.calendars[calendar_id]
+    return calendar
+
+
+def restore_calendar(mailbox: Mailbox, calendar_id: str) -> Calendar:
+    """Put a removed Google calendar back into the list.
+
+    Raises UnknownCalendarError.
+    """
+    calendar = mailbox.calendar(calendar_id)
+    calendar.entry.pop("deleted", None)
+    _mark(mailbox, calendar)
+    return calendar
+
+
+def hide_calendar(mailbox: Mailbox, calendar_id: str, *, is_hidden: bool) -> Calendar:
+    """Take a Google calendar out of what the person sees, or put it back; its events stay readable.
+
+    Raises UnknownCalendarError.
+    """
+    calendar = mailbox.calendar(calendar_id)
+    calendar.entry.pop("hidden", None)
+    if is_hidden:
+        calendar.entry |= {"hidden": True, "selected": False}
+    _mark(mailbox, calendar)
+    return calendar
+
+
+def change_role(mailbox: Mailbox, calendar_id: str, role: str, *, is_told: bool) -> Calendar:
+    """Let somebody share a calendar with other rights; sync tokens of its events are over then.
+
+    Google: `role` is the new `accessRole`, known or not; deltas of the calendar list do not tell of rights alone,
+    unless `is_told`. Graph: `owner`, `writer` or `reader` set the members that say what the person may do. Raises
+    UnknownCalendarError.
+    """
+    calendar = mailbox.calendar(calendar_id)
+    calendar.generation += 1
+    if mailbox.provider == "google":
+        calendar.entry["accessRole"] = role
+    else:
+        can_edit = role in ("owner", "writer")
+        rights = {"canEdit": can_edit, "canShare": role == "owner", "canViewPrivateItems": can_edit}
+        calendar.entry |= rights
+    if is_told:
+        _mark(mailbox, calendar)
     return calendar
 
 

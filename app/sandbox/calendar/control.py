@@ -9,11 +9,18 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from app.sandbox.accounts import Account, UnknownAccountError
-from app.sandbox.calendar.calendar_edits import add_calendar, remove_calendar, rename_calendar
+from app.sandbox.calendar.calendar_edits import (
+    add_calendar,
+    change_role,
+    hide_calendar,
+    remove_calendar,
+    rename_calendar,
+    restore_calendar,
+)
 from app.sandbox.calendar.corpus import CORPUS_KEY
 from app.sandbox.calendar.editing import REPEATS, Draft, Editing, EditRefusedError, editing
 from app.sandbox.calendar.state import CalendarSide, current_side
-from app.sandbox.calendar.world import Change, Json, UnknownCalendarError
+from app.sandbox.calendar.world import Calendar, Change, Json, Mailbox, UnknownCalendarError
 
 blueprint = Blueprint("sandbox_calendar_control", __name__, url_prefix="/_control")
 _MOST_IN_BULK = 100_000
@@ -34,10 +41,14 @@ def edit_events() -> tuple[Response, int]:
     """Add, patch or delete an event, or move or delete an instance; answer with the event.
 
     Members: provider, account, calendar (own one when absent), action, event_id or series_id with day, and either body
-    (the provider's JSON) or title, start, end (local), all_day, repeat.
+    (the provider's JSON) or title, start, end (local), all_day, repeat. `split` changes a series from its instance on
+    `day` on by `body`; `respond` answers an invitation with `response`; `move` puts it into the calendar `to`; `plant`
+    stores `body` as it stands, whatever it says, such as an exception without its series.
     """
     asked, side = _asked(), current_side()
     with side.sandbox.lock:
+        if asked.get("action") == "plant":
+            return jsonify(_planted(side, asked)), 200
         edit = editing(side.world, _account(side, asked), asked.get("calendar"))
         event = _perform(edit, asked)
     return jsonify(event), 200
@@ -45,22 +56,36 @@ def edit_events() -> tuple[Response, int]:
 
 @blueprint.post("/calendars")
 def edit_calendars() -> tuple[Response, int]:
-    """Add, rename or remove a calendar; members: provider, account, action, name, calendar. Answer with its entry."""
+    """Add, rename, hide, unhide, share otherwise (`role`), remove or restore a calendar; answer with its entry.
+
+    Members: provider, account, action, calendar, and name or role. A new role is no change that Google's list tells
+    of, unless `told` is true; with `told` false nothing tells of a new name either, as when the owner is somebody else.
+    """
     asked, side = _asked(), current_side()
     with side.sandbox.lock:
         account = _account(side, asked)
         mailbox = side.world.mailbox(account.provider, account.key)
-        match asked.get("action"):
-            case "add":
-                calendar = add_calendar(mailbox, str(asked["name"]))
-            case "rename":
-                calendar = rename_calendar(mailbox, str(asked["calendar"]), str(asked["name"]))
-            case "remove":
-                calendar = remove_calendar(mailbox, str(asked["calendar"]))
-            case action:
-                raise EditRefusedError(f"unknown action: {action}")
+        calendar = _changed_calendar(mailbox, asked)
         side.push.tell_of_list(mailbox)
     return jsonify(calendar.entry), 200
+
+
+def _changed_calendar(mailbox: Mailbox, asked: Json) -> Calendar:
+    action, calendar_id = asked.get("action"), str(asked.get("calendar"))
+    match action:
+        case "add":
+            return add_calendar(mailbox, str(asked["name"]))
+        case "rename":
+            return rename_calendar(mailbox, calendar_id, str(asked["name"]), is_told=bool(asked.get("told", True)))
+        case "role":
+            return change_role(mailbox, calendar_id, str(asked["role"]), is_told=bool(asked.get("told")))
+        case "hide" | "unhide":
+            return hide_calendar(mailbox, calendar_id, is_hidden=action == "hide")
+        case "remove":
+            return remove_calendar(mailbox, calendar_id)
+        case "restore":
+            return restore_calendar(mailbox, calendar_id)
+    raise EditRefusedError(f"unknown action: {action}")
 
 
 @blueprint.post("/bulk")
@@ -150,13 +175,31 @@ def choose_links() -> Response:
     return jsonify({"public": side.has_public_links})
 
 
+def _planted(side: CalendarSide, asked: Json) -> Json:
+    account, body = _account(side, asked), dict(asked["body"])
+    mailbox = side.world.mailbox(account.provider, account.key)
+    calendar = mailbox.calendar(str(asked["calendar"])) if asked.get("calendar") else mailbox.main
+    series_id = body.get("recurringEventId") or body.get("seriesMasterId")
+    item = side.world.store(calendar, str(body["id"]), body, series_id=series_id)
+    item.is_verbatim = True
+    item.is_gone = body.get("status") == "cancelled" and series_id is None
+    side.world.tell(Change(mailbox, calendar, item.body["id"], "updated", str(body.get("etag", ""))))
+    return item.body
+
+
 def _perform(edit: Editing, asked: Json) -> Json:
     action = asked.get("action")
     event_id = _event_id(edit, asked)
     if action == "add":
         return edit.add_body(asked["body"]) if "body" in asked else edit.add(_draft(asked))
+    if action == "split":
+        return edit.split(str(asked["series_id"]), date.fromisoformat(asked["day"]), asked.get("body") or {})
     if event_id is None:
         raise EditRefusedError("event_id, or series_id and day, is needed.")
+    if action == "respond":
+        return edit.respond(event_id, str(asked["response"]))
+    if action == "move":
+        return edit.move(event_id, str(asked["to"]))
     if action in ("delete", "delete_instance"):
         edit.remove(event_id)
         return {"id": event_id, "deleted": True}
@@ -166,7 +209,7 @@ def _perform(edit: Editing, asked: Json) -> Json:
 
 
 def _event_id(edit: Editing, asked: Json) -> str | None:
-    if asked.get("series_id") and asked.get("day"):
+    if asked.get("series_id") and asked.get("day") and asked.get("action") != "split":
         return edit.instance(asked["series_id"], date.fromisoformat(asked["day"]))
     return asked.get("event_id")
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from app.sandbox.accounts import Account
+from app.sandbox.calendar import google_gestures, graph_gestures
 from app.sandbox.calendar.busy import google_occurrences
 from app.sandbox.calendar.google_errors import GoogleError
 from app.sandbox.calendar.google_events import GoogleEvents, instance_id
@@ -83,6 +84,15 @@ class Editing(Protocol):
     def change_body(self, event_id: str, body: Json) -> Json:
         """Change an event by members in the provider's JSON. Raises EditRefusedError."""
 
+    def split(self, series_id: str, day: date, body: Json) -> Json:
+        """Change a series from its instance on a local day on; return the new part. Raises EditRefusedError."""
+
+    def respond(self, event_id: str, response: str) -> Json:
+        """Answer an invitation: `accepted`, `tentative` or `declined`; return it. Raises EditRefusedError."""
+
+    def move(self, event_id: str, calendar_id: str) -> Json:
+        """Put an event or a series into another calendar of the mailbox; return it. Raises EditRefusedError."""
+
 
 def editing(world: World, account: Account, calendar_id: str | None) -> Editing:
     """Return the editing of a calendar; None is the person's own one.
@@ -146,6 +156,29 @@ class GoogleEditing:
         """Change an event by members in Google's JSON."""
         try:
             return self.events.patch(event_id, body)
+        except GoogleError as error:
+            raise EditRefusedError(str(error)) from error
+
+    def split(self, series_id: str, day: date, body: Json) -> Json:
+        """Change a series from its instance on a local day on."""
+        try:
+            series = self.events.series(self.events.get(series_id))
+            slot = _slot_on(slots(series, *_day(day, series.zone), 5), day)
+            return google_gestures.split(self.events, series_id, slot, body)
+        except GoogleError as error:
+            raise EditRefusedError(str(error)) from error
+
+    def respond(self, event_id: str, response: str) -> Json:
+        """Answer an invitation."""
+        own = {"email": self.events.owner_email, "self": True, "responseStatus": response}
+        return self.change_body(event_id, {"attendees": [own]})
+
+    def move(self, event_id: str, calendar_id: str) -> Json:
+        """Put an event or a series into another calendar of the mailbox."""
+        events = self.events
+        target = GoogleEvents(events.world, events.mailbox, events.mailbox.calendar(calendar_id), events.owner_email)
+        try:
+            return google_gestures.move(events, target, event_id)
         except GoogleError as error:
             raise EditRefusedError(str(error)) from error
 
@@ -215,6 +248,31 @@ class GraphEditing:
         """Change an event by members in Graph's JSON."""
         try:
             return self.events.update(event_id, body)
+        except GraphError as error:
+            raise EditRefusedError(str(error)) from error
+
+    def split(self, series_id: str, day: date, body: Json) -> Json:
+        """Change a series from its occurrence on a local day on."""
+        try:
+            series = self.events.series(self.events.get(series_id))
+            return graph_gestures.split(self.events, series_id, datetime.combine(day, series.first.time()), body)
+        except GraphError as error:
+            raise EditRefusedError(str(error)) from error
+
+    def respond(self, event_id: str, response: str) -> Json:
+        """Answer an invitation."""
+        named = "tentativelyAccepted" if response == "tentative" else response
+        try:
+            return graph_gestures.respond(self.events, event_id, named)
+        except GraphError as error:
+            raise EditRefusedError(str(error)) from error
+
+    def move(self, event_id: str, calendar_id: str) -> Json:
+        """Put an event or a series into another calendar of the mailbox."""
+        events = self.events
+        target = GraphEvents(events.world, events.mailbox, events.mailbox.calendar(calendar_id), events.owner)
+        try:
+            return graph_gestures.move(events, target, event_id)
         except GraphError as error:
             raise EditRefusedError(str(error)) from error
 

@@ -1,5 +1,6 @@
 """Serve the Calendar API v3 methods on calendar lists, calendars, settings and free/busy times."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -22,29 +23,32 @@ from app.sandbox.calendar.google_errors import (
     not_found,
     range_empty,
     required,
+    sync_restricted,
 )
 from app.sandbox.calendar.google_query import count, flag
 from app.sandbox.calendar.google_times import parse_bound
 from app.sandbox.calendar.tokens import BadTokenError, pack, unpack
-from app.sandbox.calendar.world import Calendar, Json, Mailbox
+from app.sandbox.calendar.world import Calendar, Json, Mailbox, new_id
 from app.sandbox.calendar.zones import find_zone
-from app.sandbox.faults import with_faults
+from app.sandbox.faults import FaultKind, meets, with_faults
 
 blueprint = Blueprint("sandbox_google_calendars", __name__, url_prefix="/calendar/v3")
 _MOST_DAYS_OF_FREE_BUSY = 92
 _MOST_CALENDARS_OF_FREE_BUSY = 50
 _NOT_IN_LIST = ("workingHours",)
+_ROLES = ("freeBusyReader", "reader", "writerWithoutPrivateAccess", "writer", "owner")
+"""Least first."""
 
 
 @blueprint.get("/users/me/calendarList")
 @with_faults("google.calendarlist")
 @google_route("calendar.v3.CalendarList.List", READ_LIST)
 def list_calendars(caller: Caller) -> Json:
-    """List the calendars of a person; with a sync token, only what changed."""
-    since = _since(caller.mailbox)
-    flag(request.args, "showHidden")
-    entries = [_entry(calendar) for calendar in caller.mailbox.calendars.values() if _is_listed(calendar, since)]
-    return _page(caller, entries, "calendar#calendarList")
+    """List the calendars of a person; with a sync token, what changed, hidden and deleted ones included."""
+    stand = _stand(caller.mailbox)
+    calendars = caller.mailbox.calendars.values()
+    entries = [_entry(calendar) if _is_listed(calendar, stand.since) else None for calendar in calendars]
+    return _page(caller, entries, "calendar#calendarList", stand)
 
 
 @blueprint.get("/users/me/calendarList/<calendar_id>")
@@ -71,9 +75,8 @@ def get_calendar(caller: Caller, calendar_id: str) -> Json:
 @google_route("calendar.v3.Settings.List", READ_SETTINGS)
 def list_settings(caller: Caller) -> Json:
     """List the settings that differ from their defaults."""
-    return _page(
-        caller, [_setting(name, value) for name, value in caller.mailbox.settings.items()], "calendar#settings"
-    )
+    entries: list[Json | None] = [_setting(name, value) for name, value in caller.mailbox.settings.items()]
+    return _page(caller, entries, "calendar#settings", _Stand(first_sequence=caller.mailbox.list_sequence))
 
 
 @blueprint.get("/users/me/settings/<name>")
@@ -130,43 +133,77 @@ def _setting(name: str, value: str) -> Json:
     return {"kind": "calendar#setting", "etag": f'"{sum(value.encode())}"', "id": name, "value": value}
 
 
+@dataclass(frozen=True)
+class _Stand:
+    """Where a client is in a list."""
+
+    since: int | None = None
+    """Number of the sync token; None: a full list."""
+    first_sequence: int = 0
+    """Number of the list when its first page was made; the next delta starts there."""
+    place: int = 0
+    """How many places of the list were passed."""
+
+
 def _is_listed(calendar: Calendar, since: int | None) -> bool:
+    entry = calendar.entry
     if since is not None:
         return calendar.listed_at > since
-    is_hidden = bool(calendar.entry.get("hidden")) and request.args.get("showHidden") != "true"
-    return not is_hidden and not calendar.entry.get("deleted")
+    if bool(entry.get("hidden")) and not flag(request.args, "showHidden"):
+        return False
+    if bool(entry.get("deleted")) and not flag(request.args, "showDeleted"):
+        return False
+    least = request.args.get("minAccessRole")
+    return least is None or _rank(str(entry.get("accessRole"))) >= _rank(least)
 
 
-def _since(mailbox: Mailbox) -> int | None:
-    token = request.args.get("syncToken")
-    if not token:
-        return None
-    if request.args.get("minAccessRole") or request.args.get("showOwnOrganizationOnly"):
-        raise invalid("Sync token cannot be used with other request restrictions.", "syncToken")
-    content = _content(token, "google.list.sync", "syncToken")
-    if content["g"] < mailbox.generation:
-        raise full_sync_required()
-    return int(content["s"])
+def _rank(role: str) -> int:
+    # A role nobody knows yet counts as the least.
+    return _ROLES.index(role) if role in _ROLES else 0
 
 
-def _page(caller: Caller, entries: list[Json], kind: str) -> Json:
+def _stand(mailbox: Mailbox) -> _Stand:
+    args = request.args
+    since = None
+    if args.get("syncToken"):
+        if args.get("minAccessRole") or args.get("showOwnOrganizationOnly"):
+            raise invalid("Sync token cannot be used with other request restrictions.", "syncToken")
+        if "false" in (args.get("showDeleted"), args.get("showHidden")):
+            raise sync_restricted()
+        since = int(_content(mailbox, args["syncToken"], "google.list.sync", "syncToken")["s"])
+    if not args.get("pageToken"):
+        return _Stand(since, mailbox.list_sequence)
+    page = _content(mailbox, args["pageToken"], "google.list.page", "pageToken")
+    if page["d"] != since:
+        raise invalid("Invalid page token value.", "pageToken")
+    return _Stand(since, int(page["s"]), int(page["n"]))
+
+
+def _page(caller: Caller, entries: list[Json | None], kind: str, stand: _Stand) -> Json:
+    """Return one page; None takes a place without being sent, which is why pages can be short or empty."""
     mailbox = caller.mailbox
-    token = request.args.get("pageToken")
-    start = int(_content(token, "google.list.page", "pageToken")["n"]) if token else 0
     size = min(count(request.args, "maxResults", 100, 250), caller.side.sandbox.runtime.google_page_size)
-    answer: Json = {"kind": kind, "etag": f'"l{mailbox.list_sequence}"', "items": entries[start : start + size]}
-    if len(entries) > start + size:
-        answer["nextPageToken"] = pack({"k": "google.list.page", "n": start + size})
+    end = stand.place + size
+    items = [entry for entry in entries[stand.place : end] if entry is not None]
+    answer: Json = {"kind": kind, "etag": f'"l{mailbox.list_sequence}"', "items": items}
+    token = {"s": stand.first_sequence, "g": mailbox.generation}
+    if meets(FaultKind.ENDLESS):
+        endless = {"k": "google.list.page", "n": stand.place, "d": stand.since, "z": new_id(4)}
+        answer["nextPageToken"] = pack(token | endless)
+    elif len(entries) > end:
+        answer["nextPageToken"] = pack(token | {"k": "google.list.page", "n": end, "d": stand.since})
     else:
-        answer["nextSyncToken"] = pack({"k": "google.list.sync", "s": mailbox.list_sequence, "g": mailbox.generation})
+        answer["nextSyncToken"] = pack(token | {"k": "google.list.sync"})
     return answer
 
 
-def _content(token: str, kind: str, location: str) -> Json:
+def _content(mailbox: Mailbox, token: str, kind: str, location: str) -> Json:
     try:
         content = unpack(token)
     except BadTokenError as error:
         raise invalid(f"Invalid {location} value.", location) from error
     if content.get("k") != kind:
         raise invalid(f"Invalid {location} value.", location)
+    if content["g"] < mailbox.generation:
+        raise full_sync_required()
     return content

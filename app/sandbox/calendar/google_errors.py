@@ -71,6 +71,12 @@ def full_sync_required() -> GoogleError:
     return GoogleError(410, "fullSyncRequired", message, "calendar", "syncToken")
 
 
+def updated_min_too_long_ago() -> GoogleError:
+    """Return the error for an `updatedMin` of which nothing is known any more."""
+    message = "The requested minimum modification time lies too far in the past."
+    return GoogleError(410, "updatedMinTooLongAgo", message, "calendar", "updatedMin")
+
+
 def condition_not_met() -> GoogleError:
     """Return the error for an If-Match that names another version."""
     return GoogleError(412, "conditionNotMet", "Precondition Failed", location="If-Match")

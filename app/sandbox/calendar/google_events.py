@@ -57,6 +57,11 @@ class GoogleEvents:
         self.calendar = calendar
         self.owner_email = owner_email
 
+    @property
+    def generation(self) -> int:
+        """The generation of tokens that are good for this calendar."""
+        return self.mailbox.generation + self.calendar.generation
+
     def get(self, event_id: str) -> Json:
         """Return a stored event or a computed instance; deleted ones come with `status` cancelled.
 

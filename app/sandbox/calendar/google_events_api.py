@@ -1,22 +1,27 @@
 """Serve the Calendar API v3 methods on events."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, request
 
 from app.sandbox.calendar.google_access import READ_EVENTS, WRITE_EVENTS, Caller, google_route, sent_json
-from app.sandbox.calendar.google_errors import GoogleError, invalid, not_found
+from app.sandbox.calendar.google_errors import GoogleError, invalid, not_found, required, updated_min_too_long_ago
 from app.sandbox.calendar.google_events import GoogleEvents
-from app.sandbox.calendar.google_listing import MOST_INSTANCES, list_page
-from app.sandbox.calendar.google_query import count, flag, read_query
+from app.sandbox.calendar.google_gestures import move
+from app.sandbox.calendar.google_listing import MOST_INSTANCES, list_page, same_page_token
+from app.sandbox.calendar.google_query import EventQuery, count, flag, read_query
+from app.sandbox.calendar.google_sight import FREE_BUSY, role_of, seen
 from app.sandbox.calendar.google_times import in_zone, parse_bound
 from app.sandbox.calendar.recurrence import BadRecurrenceError
 from app.sandbox.calendar.tokens import BadTokenError, pack, unpack
 from app.sandbox.calendar.world import Json
 from app.sandbox.calendar.zones import find_zone
-from app.sandbox.faults import with_faults
+from app.sandbox.faults import FaultKind, meets, with_faults
 
 blueprint = Blueprint("sandbox_google_events", __name__, url_prefix="/calendar/v3/calendars/<calendar_id>/events")
+_OLDEST_UPDATED_MIN = timedelta(days=28)
+"""How far back `updatedMin` may lie; the real limit is not published."""
 _WRITERS = ("owner", "writer", "writerWithoutPrivateAccess")
 
 
@@ -26,9 +31,14 @@ _WRITERS = ("owner", "writer", "writerWithoutPrivateAccess")
 def list_events(caller: Caller, calendar_id: str) -> Json:
     """List events: a full list, a filtered one or a delta."""
     events = caller.events(calendar_id)
-    query = read_query(request.args, events.calendar.calendar_id, caller.mailbox.generation)
+    query = read_query(request.args, events.calendar.calendar_id, events.generation)
+    if query.updated_min is not None and query.updated_min < events.world.clock.now() - _OLDEST_UPDATED_MIN:
+        raise updated_min_too_long_ago()
+    if role_of(events.calendar) == FREE_BUSY:
+        # People with free/busy access get blocks, one for every instance, whatever they ask for.
+        query = replace(query, single_events=True)
     size = min(query.max_results, caller.side.sandbox.runtime.google_page_size)
-    return _head(events) | list_page(events, query, size)
+    return _head(events) | _spoilt(list_page(events, query, size), events, query)
 
 
 @blueprint.get("/<event_id>")
@@ -37,7 +47,7 @@ def list_events(caller: Caller, calendar_id: str) -> Json:
 def get_event(caller: Caller, calendar_id: str, event_id: str) -> Json:
     """Return one event or instance."""
     events = caller.events(calendar_id)
-    body = events.get(event_id)
+    body = seen(events.get(event_id), events.calendar)
     zone = find_zone(request.args.get("timeZone", ""))
     if zone is None:
         return body
@@ -88,12 +98,35 @@ def update_event(caller: Caller, calendar_id: str, event_id: str) -> Json:
     return events.update(event_id, sent_json(), request.headers.get("If-Match"))
 
 
+@blueprint.post("/<event_id>/move")
+@with_faults("google.events.write")
+@google_route("calendar.v3.Events.Move", WRITE_EVENTS)
+def move_event(caller: Caller, calendar_id: str, event_id: str) -> Json:
+    """Hand an event or a series to another calendar of the person, which becomes its organizer."""
+    destination = request.args.get("destination")
+    if not destination:
+        raise required("destination")
+    return move(_writable(caller, calendar_id), _writable(caller, destination), event_id)
+
+
 @blueprint.delete("/<event_id>")
 @with_faults("google.events.write")
 @google_route("calendar.v3.Events.Delete", WRITE_EVENTS)
 def delete_event(caller: Caller, calendar_id: str, event_id: str) -> None:
     """Delete an event, a series or one instance."""
     _writable(caller, calendar_id).delete(event_id, request.headers.get("If-Match"))
+
+
+def _spoilt(answer: Json, events: GoogleEvents, query: EventQuery) -> Json:
+    """Return a page as the scripted faults want it."""
+    if meets(FaultKind.ENDLESS):
+        answer.pop("nextSyncToken", None)
+        answer["nextPageToken"] = same_page_token(events, query)
+    if meets(FaultKind.SHUFFLE):
+        answer["items"].reverse()
+    if meets(FaultKind.DUPLICATE):
+        answer["items"] *= 2
+    return answer
 
 
 def _writable(caller: Caller, calendar_id: str) -> GoogleEvents:

@@ -13,10 +13,11 @@ from itertools import islice
 from app.sandbox.calendar.google_errors import GoogleError
 from app.sandbox.calendar.google_events import GoogleEvents
 from app.sandbox.calendar.google_query import EventQuery
+from app.sandbox.calendar.google_sight import seen
 from app.sandbox.calendar.google_times import in_zone, span_of
 from app.sandbox.calendar.recurrence import BadRecurrenceError, is_endless, slots
 from app.sandbox.calendar.tokens import pack
-from app.sandbox.calendar.world import Item, Json
+from app.sandbox.calendar.world import Item, Json, new_id
 
 MOST_INSTANCES = 730
 """Instances given for one series when no end bounds the list; Google cuts endless series likewise."""
@@ -45,13 +46,25 @@ def list_page(events: GoogleEvents, query: EventQuery, page_size: int) -> Json:
     chosen = list(islice(rows, page_size + 1))
     page, has_more = chosen[:page_size], len(chosen) > page_size
     answer: Json = {"items": [_render(row.body, events, query) for row in page if row.body is not None]}
-    token = {"c": calendar.calendar_id, "g": events.mailbox.generation, "s": first_sequence}
     if has_more:
-        token |= {"k": "google.pageToken", "a": page[-1].key, "b": query.page_binding, "d": query.since}
-        answer["nextPageToken"] = pack(token)
+        answer["nextPageToken"] = pack(_page_token(events, query, page[-1].key, first_sequence))
     elif query.yields_sync_token:
+        token = {"c": calendar.calendar_id, "g": events.generation, "s": first_sequence}
         answer["nextSyncToken"] = pack(token | {"k": "google.syncToken", "b": query.sync_binding})
     return answer
+
+
+def same_page_token(events: GoogleEvents, query: EventQuery) -> str:
+    """Return a page token that leads to the page that is being answered, another one each time."""
+    after = query.page["a"] if query.page else []
+    sequence = query.page["s"] if query.page else events.calendar.sequence
+    return pack(_page_token(events, query, after, sequence) | {"n": new_id(4)})
+
+
+def _page_token(events: GoogleEvents, query: EventQuery, after: list[int | str], sequence: int) -> Json:
+    bound = {"b": query.page_binding, "d": query.since}
+    place = {"c": events.calendar.calendar_id, "g": events.generation, "s": sequence, "a": after}
+    return {"k": "google.pageToken", **place, **bound}
 
 
 def _rows(events: GoogleEvents, query: EventQuery) -> Iterable[Row]:
@@ -173,7 +186,8 @@ def _matches(body: Json, query: EventQuery) -> bool:
     return all(word in haystack for word in query.text.casefold().split())
 
 
-def _render(body: Json, events: GoogleEvents, query: EventQuery) -> Json:
+def _render(whole: Json, events: GoogleEvents, query: EventQuery) -> Json:
+    body = seen(whole, events.calendar)
     if body.get("status") == "cancelled" and not query.show_deleted:
         body = {name: body[name] for name in _TOMBSTONE if name in body}
     body = dict(body)

@@ -17,12 +17,15 @@ from app.sandbox.calendar.graph_times import in_zone
 from app.sandbox.calendar.state import CalendarSide, current_side
 from app.sandbox.calendar.world import Calendar, Json, Mailbox, UnknownCalendarError
 from app.sandbox.calendar.zones import find_zone
+from app.sandbox.faults import FaultKind, meets
 from app.sandbox.tokens import AccessDenied, check_access
 
 READ = {"Calendars.ReadBasic", "Calendars.Read", "Calendars.ReadWrite"}
 READ_FULL = {"Calendars.Read", "Calendars.ReadWrite"}
 WRITE = {"Calendars.ReadWrite"}
 PUBLIC_ORIGIN = "https://graph.microsoft.com"
+FOREIGN_ORIGIN = "https://graph.microsoft.example.net"
+"""What links name under the fault `foreign_link`."""
 _NOT_BASIC = ("body", "bodyPreview", "attachments", "extensions")
 _PREFERENCE = re.compile(r'([\w.\-]+)\s*=\s*(?:"([^"]*)"|([^,;\s]+))')
 _SMALLEST_PAGE = 1
@@ -122,6 +125,8 @@ class Caller:
     @property
     def root(self) -> str:
         """The beginning of links and contexts: scheme and host of Graph, or of the request."""
+        if meets(FaultKind.FOREIGN_LINK):
+            return FOREIGN_ORIGIN
         return PUBLIC_ORIGIN if self.side.has_public_links else request.host_url.rstrip("/")
 
     def context(self, what: str) -> str:

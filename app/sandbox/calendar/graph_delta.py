@@ -17,7 +17,8 @@ from app.sandbox.calendar.graph_ids import MOVES
 from app.sandbox.calendar.graph_times import NEEDS_WINDOW, parse_bound
 from app.sandbox.calendar.recurrence import BadRecurrenceError
 from app.sandbox.calendar.tokens import BadTokenError, pack, unpack
-from app.sandbox.calendar.world import Item, Json
+from app.sandbox.calendar.world import Item, Json, new_id
+from app.sandbox.faults import FaultKind, meets
 
 _BARE = ("@odata.type", "@odata.etag", "id", "seriesMasterId", "type", "start", "end", MOVES)
 _REFUSED = ("$select", "$filter", "$expand", "$orderby", "$search", "$top", "$skip")
@@ -45,7 +46,7 @@ def delta_page(caller: Caller, calendar_id: str | None, path: str) -> Json:
     """
     refuse_options(*_REFUSED)
     events = caller.events(calendar_id)
-    stand = _stand(caller, events)
+    begin = stand = _stand(events)
     size = caller.page_size(default=10, most=1000)
     values: list[Json] = []
     places = 0
@@ -54,18 +55,29 @@ def delta_page(caller: Caller, calendar_id: str | None, path: str) -> Json:
         if unit is None:
             continue
         if places >= size:
-            return _answer(caller, path, values, "$skiptoken", stand, events)
+            break
         values += [_shown(caller, body) for body in unit]
         # Something that is gone takes a place all the same, which is why pages can be short or empty.
         places += max(1, len(unit))
         stand = replace(stand, after=item.ordinal)
-    return _answer(caller, path, values, "$deltatoken", stand, events)
+    else:
+        if not meets(FaultKind.ENDLESS):
+            return _answer(caller, path, _spoilt(values), "$deltatoken", stand, events)
+    stand = begin if meets(FaultKind.ENDLESS) else stand
+    return _answer(caller, path, _spoilt(values), "$skiptoken", stand, events)
 
 
-def _stand(caller: Caller, events: GraphEvents) -> Round:
+def _spoilt(values: list[Json]) -> list[Json]:
+    """Return the items of a page as the scripted faults want them."""
+    if meets(FaultKind.SHUFFLE):
+        return values[::-1]
+    return values * 2 if meets(FaultKind.DUPLICATE) else values
+
+
+def _stand(events: GraphEvents) -> Round:
     token = option("$skiptoken") or option("$deltatoken")
     if token is not None:
-        return _continued(caller, events, token, is_page=option("$skiptoken") is not None)
+        return _continued(events, token, is_page=option("$skiptoken") is not None)
     bounds = []
     for name in ("startDateTime", "endDateTime"):
         value = option(name)
@@ -77,7 +89,7 @@ def _stand(caller: Caller, events: GraphEvents) -> Round:
     return Round(bounds[0], bounds[1], 0, events.calendar.sequence, 0)
 
 
-def _continued(caller: Caller, events: GraphEvents, token: str, *, is_page: bool) -> Round:
+def _continued(events: GraphEvents, token: str, *, is_page: bool) -> Round:
     try:
         content = unpack(token)
     except BadTokenError as error:
@@ -85,8 +97,8 @@ def _continued(caller: Caller, events: GraphEvents, token: str, *, is_page: bool
     kind = "graph.skip" if is_page else "graph.delta"
     if content.get("k") != kind or content.get("c") != events.calendar.calendar_id:
         raise bad_request("Badly formed token.", "ErrorInvalidDeltaToken")
-    if content["g"] < caller.mailbox.generation:
-        raise sync_state_gone(content["g"], caller.mailbox.generation)
+    if content["g"] < events.generation:
+        raise sync_state_gone(content["g"], events.generation)
     low, high = datetime.fromisoformat(content["l"]), datetime.fromisoformat(content["h"])
     if is_page:
         return Round(low, high, content["s"], content["f"], content["a"])
@@ -150,12 +162,14 @@ def _shown(caller: Caller, body: Json) -> Json:
 def _answer(caller: Caller, path: str, values: list[Json], token: str, stand: Round, events: GraphEvents) -> Json:
     content = {
         "c": events.calendar.calendar_id,
-        "g": caller.mailbox.generation,
+        "g": events.generation,
         "l": stand.low.isoformat(),
         "h": stand.high.isoformat(),
     }
     if token == "$skiptoken":
         content |= {"k": "graph.skip", "s": stand.since, "f": stand.first_sequence, "a": stand.after}
+        # Links of an endless round all differ, as the service's did.
+        content |= {"n": new_id(4)} if meets(FaultKind.ENDLESS) else {}
         name = "@odata.nextLink"
     else:
         content |= {"k": "graph.delta", "s": stand.first_sequence}

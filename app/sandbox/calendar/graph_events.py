@@ -46,6 +46,11 @@ class GraphEvents:
         self.owner = owner
 
     @property
+    def generation(self) -> int:
+        """The generation of tokens that are good for this calendar."""
+        return self.mailbox.generation + self.calendar.generation
+
+    @property
     def zone(self) -> ZoneInfo:
         """The zone of the mailbox."""
         return named_zone(self.mailbox.time_zone)

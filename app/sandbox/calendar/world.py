@@ -53,6 +53,8 @@ class Calendar:
     next_ordinal: int = 1
     listed_at: int = 1
     """Number of the last change of this calendar's entry in the calendar list."""
+    generation: int = 0
+    """Added to the mailbox's; raised when the rights on this calendar change."""
 
     def exceptions_of(self, series_id: str) -> list[Item]:
         """Return the stored exceptions of a series, tombstones included, oldest first."""
