@@ -23,9 +23,13 @@ from app.ports import Clock, Nudge, Providers, Sealer, Spread, Store
 from app.services.access_tokens import AccessTokens
 from app.services.audit_chain import AuditChain
 from app.services.authorization import Authorization
+from app.services.calendar_access import CalendarAccess
+from app.services.calendar_export import CalendarExport
 from app.services.calendar_lists import CalendarLists
+from app.services.calendar_reading import CalendarReading
 from app.services.calendar_sync import CalendarSync, SyncSettings
 from app.services.callers import Callers, build_callers
+from app.services.change_feed import ChangeFeed
 from app.services.channels import Channels
 from app.services.connect_link_visits import ConnectLinkVisits
 from app.services.connect_links import ConnectLinks
@@ -61,6 +65,9 @@ WEB_MOST_WAITING = 6
 BURST_S = 2
 """Seconds' worth of requests that a caller may make at once: a start of many threads is no loop."""
 
+STALE_AFTER_POLLS = 3
+"""Poll intervals without a good sync after which readers are told that a calendar may be out of date."""
+
 WORKER_MOST_WAITING = 24
 """Of the 32 threads of a worker."""
 
@@ -91,6 +98,9 @@ class Services:
     person_switches: PersonSwitches
     audit: AuditChain
     hand_out_log: HandOutLog
+    calendar_reading: CalendarReading
+    change_feed: ChangeFeed
+    calendar_export: CalendarExport
     calendar_lists: CalendarLists
     calendar_sync: CalendarSync
     channels: Channels
@@ -184,6 +194,9 @@ class _HandOut(TypedDict):
     explain: Explain
     rates: TokenBuckets
     hand_out_log: HandOutLog
+    calendar_reading: CalendarReading
+    change_feed: ChangeFeed
+    calendar_export: CalendarExport
 
 
 def _hand_out(core: _Core) -> _HandOut:
@@ -192,11 +205,18 @@ def _hand_out(core: _Core) -> _HandOut:
     resolver, quota = Resolver(store, core.providers, clock), HourlyQuota(store)
     rates = TokenBuckets(env.hand_outs_per_s, env.hand_outs_per_s * BURST_S, time.monotonic)
     of_hand_outs = HandOutRates(rates)
+    # Reads have rates of their own: somebody's busy reader must not be kept from its tokens.
+    of_reads = HandOutRates(TokenBuckets(env.hand_outs_per_s, env.hand_outs_per_s * BURST_S, time.monotonic))
+    access = CalendarAccess(core.providers, of_reads, quota, clock)
+    reading = CalendarReading(store, access, log, clock, STALE_AFTER_POLLS * env.poll_interval)
     return {
         "token_exchange": TokenExchange(resolver, core.tokens, core.sealer, clock, log, of_hand_outs, quota),
         "explain": Explain(resolver, core.gate, of_hand_outs, rates, quota, clock),
         "rates": rates,
         "hand_out_log": log,
+        "calendar_reading": reading,
+        "change_feed": ChangeFeed(reading),
+        "calendar_export": CalendarExport(reading),
     }
 
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from app.ports.audit import AuditLogStore, AuditStore
+from app.ports.calendar_reading import CalendarReadingStore
 from app.ports.calendars import CalendarStore
 from app.ports.channels import ChannelStore
 from app.ports.connect_links import ConnectLinkStore
@@ -53,6 +54,10 @@ class Transaction(Protocol):
         """Return calendars and events."""
 
     @property
+    def calendar_reading(self) -> CalendarReadingStore:
+        """Return calendars, events and changes as readers see them."""
+
+    @property
     def channels(self) -> ChannelStore:
         """Return push channels."""
 
@@ -93,6 +98,9 @@ class Store(Protocol):
 
     def reading(self) -> AbstractContextManager[Transaction]:
         """Open a unit for reads only, each statement on its own (AUTOCOMMIT): no BEGIN, no lock held."""
+
+    def snapshot(self) -> AbstractContextManager[Transaction]:
+        """Open a unit for reads that all see the database as it was at the first of them."""
 
     def ping(self) -> None:
         """Raise ``StoreUnavailable`` when the database does not answer."""

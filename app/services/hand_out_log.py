@@ -35,7 +35,11 @@ class HandOutLog:
 
         Raises ``StoreUnavailable``: then the answer must not leave.
         """
-        self._spool.append(entry_of(hand_out))
+        self.write_entry(entry_of(hand_out))
+
+    def write_entry(self, entry: AuditEntry) -> None:
+        """Do the same for what else left this installation for a service."""
+        self._spool.append(entry)
         if self._thread is None or not self._thread.is_alive():
             self._start()
 

@@ -31,7 +31,7 @@ from app.domain.features import Feature, missing_scopes
 from app.domain.policies import Allowed, Denied, Policy, Question, Refusal, decide, known_to
 from app.domain.resources import kind_of_resource
 from app.domain.subjects import Subject, SubjectMode
-from app.ports import Clock, Providers, Standing, Store, StoredTokens, Transaction
+from app.ports import Block, Clock, Providers, Standing, Store, StoredTokens, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,26 +157,40 @@ def policy_error(denied: Denied) -> LatchkeyError:
 
 
 def _check_policy(found: Resolved) -> LatchkeyError | None:
-    stated, wanted = found.ask.subject.purpose, found.ask.purpose
-    if stated is not None and wanted not in (None, stated):
-        return NotAllowed("purpose of the statement")
+    mismatch = purpose_error(found.ask.subject, found.ask.purpose)
+    if mismatch is not None:
+        return mismatch
     return policy_error(found.verdict) if isinstance(found.verdict, Denied) else None
 
 
-def _check_switches(found: Resolved) -> LatchkeyError | None:
-    block, connection = found.standing.block, found.connection
-    if block is not None and block.holds(found.at):
+def switch_error(block: Block | None, connection: Connection, now: datetime) -> LatchkeyError | None:
+    """Return the error for what the connection's person has switched off; null when nothing is."""
+    if block is not None and block.holds(now):
         return ServiceBlocked(block.until)
-    if connection.paused_until is not None and connection.paused_until > found.at:
+    if connection.paused_until is not None and connection.paused_until > now:
         return ConnectionPaused(connection.paused_until)
     return AwaitingCompletion() if connection.completion_due_at is not None else None
 
 
-def _check_consent(found: Resolved) -> LatchkeyError | None:
-    connection = found.connection
-    if connection.reason is None or connection.still_serves(found.at):
+def consent_error(connection: Connection, now: datetime) -> LatchkeyError | None:
+    """Return the error for a grant that only the person can mend; null while it works."""
+    if connection.reason is None or connection.still_serves(now):
         return None
     return ReconnectRequired(connection.reason)
+
+
+def purpose_error(subject: Subject, wanted: str | None) -> LatchkeyError | None:
+    """Return the error for a purpose that is not the one the subject's statement is good for; null when it is."""
+    stated = subject.purpose
+    return NotAllowed("purpose of the statement") if stated is not None and wanted not in (None, stated) else None
+
+
+def _check_switches(found: Resolved) -> LatchkeyError | None:
+    return switch_error(found.standing.block, found.connection, found.at)
+
+
+def _check_consent(found: Resolved) -> LatchkeyError | None:
+    return consent_error(found.connection, found.at)
 
 
 def _check_scopes(found: Resolved) -> LatchkeyError | None:

@@ -38,6 +38,14 @@ class PostgresStore:
         with typed_faults(), self._reads.connect() as connection:
             yield UnitOfWork(connection)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[UnitOfWork]:
+        """Open a unit for reads that all see the same moment, that of the first. Raises ``StoreUnavailable``."""
+        with typed_faults(), self._reads.connect() as connection:
+            isolated = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with isolated.begin():
+                yield UnitOfWork(isolated)
+
     def ping(self) -> None:
         """Raise ``StoreUnavailable`` when the database does not answer."""
         with typed_faults(), self._reads.connect() as connection:

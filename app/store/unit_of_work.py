@@ -10,6 +10,7 @@ from app.store.attempts import PostgresAttempts
 from app.store.audit import PostgresAudit
 from app.store.audit_log import PostgresAuditLog
 from app.store.authorizations import PostgresAuthorizations
+from app.store.calendar_reading import PostgresCalendarReading
 from app.store.calendars import PostgresCalendars
 from app.store.channels import PostgresChannels
 from app.store.connect_links import PostgresConnectLinks
@@ -70,6 +71,11 @@ class UnitOfWork:
     def calendars(self) -> PostgresCalendars:
         """Return calendars and events."""
         return PostgresCalendars(self._connection)
+
+    @cached_property
+    def calendar_reading(self) -> PostgresCalendarReading:
+        """Return calendars, events and changes as readers see them."""
+        return PostgresCalendarReading(self._connection)
 
     @cached_property
     def channels(self) -> PostgresChannels:

@@ -13,7 +13,20 @@ from app.bootstrap import Services
 from app.domain.errors import ConfigurationError
 from app.web import access_log, assets, csrf, current, texts
 from app.web.access import admit
-from app.web.api import connect_links, documentation, health, hooks, listing, metadata, revocation, tokens, v1_tokens
+from app.web.api import (
+    connect_links,
+    documentation,
+    health,
+    hooks,
+    listing,
+    metadata,
+    revocation,
+    tokens,
+    v1_calendars,
+    v1_changes,
+    v1_events,
+    v1_tokens,
+)
 from app.web.api.quick_lane import QuickLane
 from app.web.error_answers import register_error_handlers
 from app.web.failed_attempts import FailedAttempts
@@ -32,6 +45,9 @@ _BLUEPRINTS = (
     revocation.blueprint,
     v1_tokens.blueprint,
     listing.blueprint,
+    v1_calendars.blueprint,
+    v1_events.blueprint,
+    v1_changes.blueprint,
     metadata.blueprint,
     connect_links.blueprint,
     hooks.blueprint,

@@ -122,6 +122,23 @@ OUTCOMES: Mapping[type[LatchkeyError], Outcome] = {
     domain.NeverConnected: Outcome(
         409, 400, ErrorCode.INTERACTION_REQUIRED, "the person has not connected such an account", "never_connected"
     ),
+    domain.CalendarsUnread: Outcome(
+        503,
+        503,
+        ErrorCode.TEMPORARILY_UNAVAILABLE,
+        "the calendars are being read for the first time",
+        "calendars_unread",
+        5,
+    ),
+    domain.CalendarTooLarge: Outcome(
+        409, 409, ErrorCode.INVALID_REQUEST, "the calendar is too large for one file", "calendar_too_large"
+    ),
+    domain.FeedCursorForeign: Outcome(
+        400, 400, ErrorCode.INVALID_REQUEST, "the cursor was made for another question", "cursor_damaged"
+    ),
+    domain.FeedCursorExpired: Outcome(
+        410, 410, ErrorCode.INVALID_REQUEST, "start again without a cursor", "cursor_expired"
+    ),
     domain.AccountAmbiguous: Outcome(
         409, 400, ErrorCode.INVALID_TARGET, "the person has several such accounts; name one", "account_required"
     ),

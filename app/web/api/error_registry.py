@@ -88,6 +88,20 @@ REASONS: Mapping[str, Entry] = {
         "The person has switched this service off.", "Stop; do not ask again before `until`, if there is one."
     ),
     "paused_by_user": Entry("The person has paused this connection.", "Stop; do not ask again before `until`."),
+    "calendars_unread": Entry(
+        "The person has just connected, and the calendars are being read for the first time.", "Repeat in a moment."
+    ),
+    "calendar_too_large": Entry(
+        "The calendar has more events than fit into one file.", "Read it in pages, with `/v1/events`."
+    ),
+    "cursor_damaged": Entry(
+        "The cursor is not one of this address, or was made for other parameters or another service.",
+        "Repeat the parameters that the cursor came with, or start again without a cursor.",
+    ),
+    "cursor_expired": Entry(
+        "The database was restored, moved or replaced since the cursor was made.",
+        "Start again without a cursor; nothing is lost, what is known already comes once more.",
+    ),
     "account_required": Entry("The person has several accounts at this provider.", "Name one with `account`."),
     "awaiting_completion": Entry(
         "The service that made the connect link has not confirmed the connection yet.",

@@ -47,6 +47,7 @@ class Group(StrEnum):
 
     TOKENS = "Tokens"
     CONNECTIONS = "Connections"
+    CALENDARS = "Calendars"
     CONNECT_LINKS = "Connect links"
     DISCOVERY = "Discovery"
     HOOKS = "Provider hooks"

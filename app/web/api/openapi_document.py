@@ -33,6 +33,7 @@ _INTRODUCTION = (
 _GROUPS: Mapping[Group, str] = {
     Group.TOKENS: "Provider access tokens for services, and Latchkey tokens to call this interface with.",
     Group.CONNECTIONS: "What people have connected, as far as policy lets the service know of it.",
+    Group.CALENDARS: "People's calendars, from the copy that is kept here.",
     Group.CONNECT_LINKS: "Links a service sends a person to, so that they connect an account.",
     Group.DISCOVERY: "What programs can find out by themselves.",
     Group.HOOKS: "Where providers announce changes. Not for services: every call must prove itself.",

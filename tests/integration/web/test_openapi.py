@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from html import unescape
@@ -75,7 +76,7 @@ def test_the_document_names_only_routes_that_are_there(app, described):
     adapter = app.url_map.bind("latchkey.example.test")
 
     for path, operations in described["paths"].items():
-        filled = path.replace("{link_id}", "33333333-3333-4333-8333-333333333333")
+        filled = re.sub(r"\{\w+_id\}", "33333333-3333-4333-8333-333333333333", path)
         assert "{" not in filled
         for method, operation in operations.items():
             endpoint, _ = adapter.match(filled, method=method.upper())
