@@ -41,7 +41,8 @@ _RESPONSES: Final[Mapping[str, str]] = {
     "tentative": "tentative",
     "needsAction": "needs_action",
 }
-_PRIVACY: Final[Mapping[str, str]] = {"public": "public", "private": "private", "confidential": "private"}
+_PRIVACY: Final[Mapping[str, str]] = {"default": "default", "public": "public"}
+"""Any other word is private: one nobody knows yet must not show what it was meant to hide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _described(item: Item, zone: Zone) -> RemoteEvent:
         time_zone_raw=zone.raw,
         busy=_busy(item),
         event_type=text(item, "eventType") or "default",
-        privacy=_PRIVACY.get(text(item, "visibility") or "", "default"),
+        privacy=_PRIVACY.get(text(item, "visibility") or "default", "private"),
         self_response=_self_response(item),
         is_organizer=flag(organizer, "self"),
         organizer=_person(organizer) or None,

@@ -42,7 +42,8 @@ _RESPONSES: Final[Mapping[str, str]] = {
     "notResponded": "needs_action",
     "none": "needs_action",
 }
-_PRIVATE: Final = frozenset({"personal", "private", "confidential"})
+_NOT_PRIVATE: Final = "normal"
+"""Any other sensitivity is private: one nobody knows yet must not show what it was meant to hide."""
 _HEX_COLOUR_LENGTH: Final = 7
 
 
@@ -161,7 +162,7 @@ def _described(item: Item, kind: EventKind) -> RemoteEvent:
         time_zone=own_zone(item),
         time_zone_raw=text(item, "originalStartTimeZone"),
         busy=_busy(item),
-        privacy="private" if text(item, "sensitivity") in _PRIVATE else "default",
+        privacy="default" if (text(item, "sensitivity") or _NOT_PRIVATE) == _NOT_PRIVATE else "private",
         self_response=_self_response(item),
         is_organizer=is_organizer,
         organizer=_person(child(item, "organizer")) or None,
