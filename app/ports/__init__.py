@@ -16,9 +16,10 @@ from app.ports.calendar_reading import (
 )
 from app.ports.calendars import (
     AgendaItem,
-    AppliedChanges,
     CalendarRow,
     CalendarStore,
+    SyncProgress,
+    SyncRound,
     SyncRun,
 )
 from app.ports.channels import ChannelRow, ChannelStore
@@ -52,6 +53,7 @@ from app.ports.grant_care import GrantCareStore
 from app.ports.identities import AuthorizationStore, PeopleStore, ServiceStore
 from app.ports.policies import Block, Chunk, PolicyStore, Standing
 from app.ports.providers import AuthorizationStart, CalendarProvider, Provider, Providers, Revocation
+from app.ports.staging import Differences, Losses, RoundKey, StagedPage, StagingStore, Tally
 from app.ports.surroundings import Clock, Nudge, Spread
 from app.ports.transaction import Store, Transaction
 from app.ports.watching import Escrow, Presence
@@ -59,7 +61,6 @@ from app.ports.watching import Escrow, Presence
 __all__ = [
     "JWK",
     "AgendaItem",
-    "AppliedChanges",
     "AttemptStore",
     "AuditLogStore",
     "AuditStore",
@@ -81,12 +82,14 @@ __all__ = [
     "CredentialStore",
     "DataKey",
     "Days",
+    "Differences",
     "Draw",
     "Escrow",
     "GrantCareStore",
     "HandOut",
     "Lease",
     "Look",
+    "Losses",
     "NewGeneration",
     "Nudge",
     "OpenAttempt",
@@ -101,6 +104,7 @@ __all__ = [
     "Providers",
     "RegisteredKey",
     "Revocation",
+    "RoundKey",
     "SealContext",
     "Sealer",
     "ServiceKeys",
@@ -112,10 +116,15 @@ __all__ = [
     "Span",
     "Spool",
     "Spread",
+    "StagedPage",
+    "StagingStore",
     "Standing",
     "Store",
     "StoredTokens",
+    "SyncProgress",
+    "SyncRound",
     "SyncRun",
+    "Tally",
     "TokenReader",
     "TokenSigner",
     "TokenStore",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -12,10 +12,22 @@ from app.domain.calendars import (
     FREE_BUSY,
     CalendarListing,
     Occurrence,
-    RemoteEvent,
     Series,
     Window,
 )
+from app.ports.staging import Differences, Tally
+
+
+@dataclass(frozen=True, slots=True)
+class SyncProgress:
+    """How far a run has come, for people who wait for it."""
+
+    started_at: datetime
+    """By the database's clock."""
+    is_full: bool | None
+    """Whether everything is read; null until that is known."""
+    pages: int
+    items: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,12 @@ class CalendarRow:
     """Null until the first sync has been committed."""
     last_error: str | None
     event_count: int
+    is_selected: bool = True
+    """The person's choice; what is not selected is neither synced nor kept."""
+    paused_at: datetime | None = None
+    """Since when it is kept and not synced; null when it is synced."""
+    progress: SyncProgress | None = None
+    """The run under way; null when there is none."""
 
     @property
     def is_times_only(self) -> bool:
@@ -59,25 +77,40 @@ class SyncRun:
     """Which lease this is: what ran under an older one changes nothing any more."""
     failures: int = 0
     """Runs that failed in a row before this one."""
+    is_asked_for: bool = False
+    """Whether somebody asked for it: a notification, a person, or the beginning of the calendar."""
+    last_change_at: datetime | None = None
+    """When a round last changed anything; null for never."""
+    has_channel: bool = False
+    """Whether the provider promises to notify us of changes."""
 
 
 @dataclass(frozen=True, slots=True)
-class AppliedChanges:
-    """What one sync round brings into the store, all of it in one transaction."""
+class SyncRound:
+    """A staged round, ready to be applied in one transaction."""
 
-    events: tuple[RemoteEvent, ...]
-    """Deduplicated, last version of each."""
-    removed: tuple[str, ...]
-    series: tuple[tuple[str, tuple[Occurrence, ...]], ...]
-    """Series id (or id of a single event) to its full set of occurrences in the window; replaces the stored set."""
     cursor: str
     window: Window
+    staged: Tally
+    """What must be there: staged rows do not survive a crash of the database."""
     full: bool
-    """A full pass: rows not seen in it are swept."""
+    """A full pass: what is not in it is gone."""
+    whole_window: bool = False
+    """Whether the staged occurrences are those of the whole calendar; those of a full pass always are."""
     expanded_by_provider: bool = False
-    """Whether the provider expands series: then "removed" means "not in this view", never "cancelled"."""
-    lost_exceptions: tuple[str, ...] = ()
-    """Those of ``removed`` that are exceptions of an instance their series has no more: no cancelled instance."""
+    """Whether the provider expands series: then the staged exceptions of a series are all it has."""
+    check_at: datetime | None = None
+    """When to compare the calendar with the provider's, should that not be planned."""
+
+    @property
+    def replaces_all(self) -> bool:
+        """Return whether every occurrence of the calendar is replaced."""
+        return self.full or self.whole_window
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there is nothing but a new cursor."""
+        return not self.replaces_all and self.staged == Tally()
 
 
 class CalendarStore(Protocol):
@@ -116,28 +149,49 @@ class CalendarStore(Protocol):
         """Raise the dirty counter and make the calendar due."""
 
     def claim_due(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
-        """Claim calendars of active connections whose sync is due."""
+        """Claim calendars whose sync is due, longest due first, of active connections that are not busy enough."""
 
     def lease(self, calendar_id: UUID, owner: str, lease_s: float, *, due_by: datetime | None = None) -> SyncRun | None:
-        """Take the sync lease by the database clock; null when held, gone, or the connection is not active.
+        """Take the sync lease by the database clock.
 
-        With ``due_by`` also null when the calendar is not due by then.
+        Null when held, gone, paused, when the connection is not active, or has enough runs under way; with ``due_by``
+        also when the calendar is not due by then.
+        """
+
+    def put_off(self, run: SyncRun, owner: str, until: datetime) -> None:
+        """Give the lease back unused; the calendar stays due and is not claimed before ``until``."""
+
+    def free_leases_of_the_dead(self, silent_s: float, settled_s: float, now: datetime) -> tuple[UUID, ...]:
+        """Free the leases of processes that died and make their calendars due; returns those.
+
+        Dead is who holds no lock and was not heard of for ``silent_s`` seconds; nobody is while the database server
+        is up for less than ``settled_s`` seconds.
+        """
+
+    def pause(self, calendar_id: UUID, at: datetime | None) -> None:
+        """Let a calendar rest as it is from ``at`` on; null ends that, and makes it due."""
+
+    def claim_checks(self, now: datetime, retry_at: datetime, limit: int) -> tuple[UUID, ...]:
+        """Claim calendars that are due to be compared with the provider's; due again at ``retry_at``."""
+
+    def checked(self, calendar_id: UUID, found: Differences, next_at: datetime, now: datetime) -> None:
+        """Write down what a comparison has found, if anything; the next one is at ``next_at``.
+
+        Where something was found the cursor is dropped and the calendar due: a full pass mends it.
         """
 
     def series(self, calendar_id: UUID, series_ids: Sequence[str]) -> tuple[Series, ...]:
         """Return what is stored of ``series_ids``, for expansion: masters, exceptions, exceptions without a master."""
 
-    def series_of(self, calendar_id: UUID, provider_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return, for stored exceptions among ``provider_ids``, the id of their series."""
+    def apply(self, run: SyncRun, owner: str, brought: SyncRound, now: datetime) -> int | None:
+        """Write everything of a staged round and return how many changes readers see.
 
-    def apply(self, run: SyncRun, owner: str, changes: AppliedChanges, now: datetime) -> bool:
-        """Write everything of one round if cursor version and lease are still ours; returns whether they were.
-
-        Upserts, tombstones with cascades, occurrences, sweep on a full pass, cursor, completed counter.
+        Null, and nothing is written, when cursor version or lease are not ours any more or staged rows are missing.
+        Upserts, tombstones with cascades, occurrences, sweep on a full pass, changes, cursor, completed counter.
         """
 
-    def extend(self, run: SyncRun, owner: str, lease_s: float) -> bool:
-        """Prolong the lease of a run that is getting on; returns whether it is still ours."""
+    def progress(self, run: SyncRun, owner: str, lease_s: float, *, is_full: bool, pages: int, items: int) -> bool:
+        """Say how far a run has come and prolong its lease; returns whether it is still ours."""
 
     def finish(
         self, run: SyncRun, owner: str, *, next_at: datetime, error: str | None, drop_cursor: bool, now: datetime

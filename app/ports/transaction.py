@@ -16,6 +16,7 @@ from app.ports.gate import ProviderHealthStore
 from app.ports.grant_care import GrantCareStore
 from app.ports.identities import AuthorizationStore, PeopleStore, ServiceStore
 from app.ports.policies import PolicyStore
+from app.ports.staging import StagingStore
 
 
 class Transaction(Protocol):
@@ -56,6 +57,10 @@ class Transaction(Protocol):
     @property
     def calendar_reading(self) -> CalendarReadingStore:
         """Return calendars, events and changes as readers see them."""
+
+    @property
+    def staging(self) -> StagingStore:
+        """Return what sync rounds have brought and nobody has applied yet."""
 
     @property
     def channels(self) -> ChannelStore:

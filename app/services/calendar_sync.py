@@ -1,4 +1,4 @@
-"""Sync one calendar: lease, fetch pages with no transaction open, apply everything in one transaction.
+"""Sync one calendar: lease, stage pages with no transaction open, apply everything in one transaction.
 
 The dirty counter decides: ``requested`` is raised by notifications, timers and people, a run stores the value
 it saw as ``completed``. Duplicate tasks are harmless, a lost one costs a poll interval.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
-from app.domain.calendars import ChangePage, EventKind, Occurrence, RemoteEvent, Series, Window
+from app.domain.calendars import ChangePage, Window
 from app.domain.errors import (
     AccessTokenRejected,
     CalendarGone,
@@ -24,15 +23,13 @@ from app.domain.errors import (
     ProviderThrottled,
     ScopesMissing,
     UnknownCalendar,
-    Unrepresentable,
 )
-from app.domain.rounds import TouchedSeries, merge_pages, occurrences_of, touched_ids, touched_series
+from app.domain.sync_pace import look_again_after, poll_after
 from app.domain.tokens import retry_delay_s
-from app.ports import AppliedChanges, CalendarProvider, CalendarRow, Clock, Providers, Spread, Store, SyncRun
+from app.ports import CalendarProvider, Clock, Losses, Providers, Spread, Store, SyncRound, SyncRun
 from app.services.access_tokens import AccessTokens
-
-LEASE_S = 150.0
-"""Above the deadline of a page, and prolonged while pages come: a crash costs this much time, a long read nothing."""
+from app.services.places import Places
+from app.services.sync_rounds import LEASE_S, StagedRound
 
 FIRST_RETRY = 3
 """Exponent of the first wait after a failure: about six seconds, then twice as long each time."""
@@ -41,13 +38,19 @@ LONGEST_WAIT_S = 900.0
 """Between attempts at something that keeps failing."""
 
 WINDOW_SLACK = timedelta(days=30)
-"""The window rolls by a full pass when its far end has come this much too near."""
+"""The window rolls when its far end has come this much too near, for some calendars up to half of that sooner."""
 
 CLOCK_SLACK = timedelta(hours=1)
 """Clocks of two machines may differ."""
 
 FEW_EVENTS = 20
-"""Calendars up to this size may lose most of their events without anybody wondering."""
+"""A calendar may lose this many events without anybody wondering."""
+
+CHECK_INTERVAL = timedelta(days=1)
+"""Between comparisons of a whole calendar with the provider's."""
+
+NO_PLACE = timedelta(seconds=2)
+"""When to try again while a provider has all the threads it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class SyncSettings:
     past: timedelta = timedelta(days=31)
     future: timedelta = timedelta(days=396)
     poll_interval: timedelta = timedelta(minutes=5)
-    """Push makes changes visible sooner; polling closes every gap."""
+    """Push makes changes visible sooner; polling closes every gap. See ``domain.sync_pace`` for what it comes to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class SyncOutcome:
     full: bool
     again: bool
     """More was requested meanwhile: run once more."""
+    changes: int = 0
+    """Events and series that readers see changed."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,8 @@ class CalendarSync:
     spread: Spread
     settings: SyncSettings
     owner: Callable[[], str] = lambda: f"{socket.gethostname()}:{os.getpid()}"
+    places: Places = field(default_factory=lambda: Places(21))
+    """Of this process, by provider."""
 
     def sync(self, calendar_id: UUID, *, only_due: bool = False) -> SyncOutcome | None:
         """Run one sync; null when somebody else is at it, or it is nobody's any more.
@@ -95,6 +102,19 @@ class CalendarSync:
             run = tx.calendars.lease(calendar_id, self.owner(), LEASE_S, due_by=due_by)
         if run is None:
             return None
+        with self.places.taken(run.calendar.provider) as has_place:
+            if has_place:
+                return self._attempt(run)
+        with self.store.transaction() as tx:
+            tx.calendars.put_off(run, self.owner(), self.clock() + NO_PLACE)
+        return None
+
+    def request(self, calendar_id: UUID) -> None:
+        """Mark a calendar dirty and due now."""
+        with self.store.transaction() as tx:
+            tx.calendars.request_sync(calendar_id, self.clock())
+
+    def _attempt(self, run: SyncRun) -> SyncOutcome:
         outcome, fault = None, LatchkeyError("unexpected")
         try:
             outcome = self._run(run)
@@ -103,130 +123,98 @@ class CalendarSync:
             raise
         finally:
             # Whatever ended the run, a bug included: the lease goes back and the next attempt is a row.
-            again = self._finish(run, None if outcome is not None else fault)
+            again = self._finish(run, outcome, None if outcome is not None else fault)
         return replace(outcome, again=again)
-
-    def request(self, calendar_id: UUID) -> None:
-        """Mark a calendar dirty and due now."""
-        with self.store.transaction() as tx:
-            tx.calendars.request_sync(calendar_id, self.clock())
 
     def _run(self, run: SyncRun) -> SyncOutcome:
         calendars = self.providers.get(run.calendar.provider).calendars
         if calendars is None:
             raise UnknownCalendar
-        window, full = self._window(run)
-        pages = self._fetch(run, calendars, None if full else run.cursor, window)
-        if full and not run.calendar.is_times_only and is_suspicious(pages, run.calendar.event_count):
-            # Rows are about to be swept because they were not seen: a second read decides.
-            pages = self._fetch(run, calendars, None, window)
-        full = full or any(page.is_full for page in pages)
-        changes = self._changes(run.calendar, calendars, pages, window, full=full)
-        now = self.clock()
-        with self.store.transaction() as tx:
-            applied = tx.calendars.apply(run, self.owner(), changes, now)
-        if not applied:
-            raise CursorExpired("another run was quicker")
-        occurrences = sum(len(found) for _, found in changes.series)
-        return SyncOutcome(len(changes.events), len(changes.removed), occurrences, full, again=False)
+        staged = self._begin(run, calendars)
+        try:
+            self._fetch(staged, calendars)
+            staged.settle()
+            changes = self._apply(staged, calendars)
+        finally:
+            staged.discard()
+        return SyncOutcome(
+            staged.events, staged.removed, staged.staged.occurrences, staged.full, again=False, changes=changes
+        )
 
-    def _window(self, run: SyncRun) -> tuple[Window, bool]:
-        """Return the window to sync, and whether a full pass is needed for it."""
+    def _begin(self, run: SyncRun, calendars: CalendarProvider) -> StagedRound:
+        """Return an empty round for the window that is wanted, with what is needed to get there."""
         now = self.clock()
         wanted = Window(now - self.settings.past, now + self.settings.future)
-        if run.cursor is None or run.window is None or not serves(run.window, wanted):
-            return wanted, True
-        return run.window, False
+        expands = not calendars.expands_series
+        of_wanted = StagedRound(self.store, run, self.owner(), wanted, expands, full=True)
+        if run.cursor is None or run.window is None:
+            return of_wanted
+        if serves(run.window, wanted, slack_of(run.calendar.id)):
+            return replace(of_wanted, window=run.window, full=False)
+        # Where we expand, all that lies ahead is stored: the window moves without reading anything anew.
+        grows = expands and not run.calendar.is_times_only and wanted.start >= run.window.start - CLOCK_SLACK
+        return replace(of_wanted, full=False, whole_window=True) if grows else of_wanted
 
-    def _fetch(
-        self, run: SyncRun, calendars: CalendarProvider, cursor: str | None, window: Window
-    ) -> tuple[ChangePage, ...]:
-        """Fetch all pages; a rejected token is renewed once and the round starts over."""
-        connection_id = run.calendar.connection_id
-        calendar_id, times_only = run.calendar.provider_id, run.calendar.is_times_only
-        token = self.access_tokens.get(connection_id).token
-        try:
-            return self._pages(run, calendars.changes(token, calendar_id, cursor, window, times_only=times_only))
-        except AccessTokenRejected:
-            fresh = self.access_tokens.get(connection_id, rejected_sha256=token.sha256()).token
-            return self._pages(run, calendars.changes(fresh, calendar_id, cursor, window, times_only=times_only))
-
-    def _pages(self, run: SyncRun, pages: Iterator[ChangePage]) -> tuple[ChangePage, ...]:
-        """Collect the pages, prolonging the lease on the way: a long first read must not be overtaken."""
-        found, prolonged_at = [], time.monotonic()
-        for page in pages:
-            found.append(page)
-            if time.monotonic() - prolonged_at > LEASE_S / 3:
-                prolonged_at = time.monotonic()
-                with self.store.transaction() as tx:
-                    if not tx.calendars.extend(run, self.owner(), LEASE_S):
-                        raise CursorExpired("another run was quicker")
-        return tuple(found)
-
-    def _changes(
-        self,
-        calendar: CalendarRow,
-        calendars: CalendarProvider,
-        pages: tuple[ChangePage, ...],
-        window: Window,
-        *,
-        full: bool,
-    ) -> AppliedChanges:
-        cursor = pages[-1].cursor if pages else None
-        if cursor is None:
-            raise CursorExpired("the last page had no cursor")
-        events, removed = merge_pages(pages)
-        touched = self._touched(calendar, calendars, events, removed, full=full)
-        series: dict[str, tuple[Occurrence, ...]] = {}
-        for key, found in touched.series.items():
-            series[key], problem = expanded(found, window)
-            if problem is not None and found.master is not None:
-                events[key] = replace(found.master, problem=problem)
-        for page in pages:
-            series.update({one.series_id: one.occurrences for one in page.series})
-        return AppliedChanges(
-            tuple(events.values()), removed, tuple(series.items()), cursor, window, full, calendars.expands_series,
-            touched.lost,
-        )  # fmt: skip
-
-    def _touched(
-        self,
-        calendar: CalendarRow,
-        calendars: CalendarProvider,
-        events: dict[str, RemoteEvent],
-        removed: tuple[str, ...],
-        *,
-        full: bool,
-    ) -> TouchedSeries:
-        """Return everything this round touched that is ours to expand; a single event is a series of one."""
-        singles = {key: Series(event) for key, event in events.items() if event.kind is EventKind.SINGLE}
-        if calendars.expands_series:
-            return TouchedSeries(singles, ())
-        touched = touched_ids(events)
-        stored: tuple[Series, ...] = ()
-        if not full:
+    def _fetch(self, staged: StagedRound, calendars: CalendarProvider) -> None:
+        """Stage what the provider says; a full pass that would take most of a calendar away is read twice."""
+        run = staged.run
+        self._read(staged, calendars, None if staged.full else run.cursor)
+        # A calendar that shows its times alone is told in other words each time.
+        if staged.full and not run.calendar.is_times_only and run.calendar.event_count:
             with self.store.reading() as tx:
-                touched |= set(tx.calendars.series_of(calendar.id, removed).values())
-                stored = tx.calendars.series(calendar.id, tuple(touched))
-        found = touched_series(touched, stored, events, removed)
-        return TouchedSeries({**singles, **found.series}, found.lost)
+                losses = tx.staging.losses(staged.key, staged.window)
+            if is_suspicious(losses):
+                staged.restart()
+                self._read(staged, calendars, None)
 
-    def _finish(self, run: SyncRun, error: LatchkeyError | None) -> bool:
+    def _read(self, staged: StagedRound, calendars: CalendarProvider, cursor: str | None) -> None:
+        """Stage all pages; a rejected token is renewed once and the round starts over."""
+        calendar = staged.run.calendar
+        token = self.access_tokens.get(calendar.connection_id).token
+
+        def pages() -> Iterator[ChangePage]:
+            return calendars.changes(
+                token, calendar.provider_id, cursor, staged.window, times_only=calendar.is_times_only
+            )
+
+        try:
+            staged.take(pages())
+        except AccessTokenRejected:
+            staged.restart()
+            token = self.access_tokens.get(calendar.connection_id, rejected_sha256=token.sha256()).token
+            staged.take(pages())
+
+    def _apply(self, staged: StagedRound, calendars: CalendarProvider) -> int:
+        now = self.clock()
+        brought = SyncRound(
+            staged.cursor or "", staged.window, staged.staged, staged.full, staged.whole_window,
+            calendars.expands_series, now + CHECK_INTERVAL * (0.5 + self.spread()),
+        )  # fmt: skip
+        with self.store.transaction() as tx:
+            changes = tx.calendars.apply(staged.run, staged.owner, brought, now)
+        if changes is None:
+            raise CursorExpired("another run was quicker")
+        return changes
+
+    def _finish(self, run: SyncRun, outcome: SyncOutcome | None, error: LatchkeyError | None) -> bool:
         now = self.clock()
         with self.store.transaction() as tx:
             if isinstance(error, CalendarGone):
                 # Only the whole list tells a calendar that is gone from one that shows less than before.
                 tx.connections.due_calendar_list(run.calendar.connection_id, now)
             return tx.calendars.finish(
-                run, self.owner(), next_at=now + self._delay(run, error), error=error.code if error else None,
-                drop_cursor=isinstance(error, CursorExpired), now=now,
+                run, self.owner(), next_at=now + self._delay(run, outcome, error),
+                error=error.code if error else None, drop_cursor=isinstance(error, CursorExpired), now=now,
             )  # fmt: skip
 
-    def _delay(self, run: SyncRun, error: LatchkeyError | None) -> timedelta:
-        """Return the time to the next run: the poll interval after a good one, ever longer after failures."""
-        poll = self.settings.poll_interval * (0.75 + 0.5 * self.spread())
+    def _delay(self, run: SyncRun, outcome: SyncOutcome | None, error: LatchkeyError | None) -> timedelta:
+        """Return the time to the next run: by the calendar's habits after a good one, ever longer after failures."""
+        now, interval = self.clock(), self.settings.poll_interval
+        changed_at = now if outcome is not None and outcome.changes else run.last_change_at
+        poll = poll_after(interval, now, changed_at, is_pushed=run.has_channel, spread=self.spread())
         if error is None:
-            return poll
+            showed_nothing = outcome is not None and not outcome.full and not outcome.changes
+            return look_again_after(self.spread()) if run.is_asked_for and showed_nothing else poll
         if isinstance(error, CursorExpired) and run.failures == 0:
             # A forgotten cursor is mended by a full pass at once; one that is forgotten again waits like any failure.
             return timedelta(seconds=retry_delay_s(0, self.spread()))
@@ -234,27 +222,24 @@ class CalendarSync:
         if isinstance(error, ProviderThrottled) and error.retry_after_s is not None:
             wait = max(wait, timedelta(seconds=error.retry_after_s))
         # Nothing but the person or the operator changes these: asking often changes nothing.
-        return max(wait, poll) if isinstance(error, CalendarGone | ScopesMissing | ProviderRejected) else wait
+        return max(wait, interval) if isinstance(error, CalendarGone | ScopesMissing | ProviderRejected) else wait
 
 
-def serves(window: Window, wanted: Window) -> bool:
+def slack_of(calendar_id: UUID) -> timedelta:
+    """Return how far behind a calendar's window may be: not the same for all, so that they do not roll together."""
+    return WINDOW_SLACK * (0.5 + calendar_id.int % 1000 / 2000)
+
+
+def serves(window: Window, wanted: Window, slack: timedelta = WINDOW_SLACK) -> bool:
     """Return whether ``window`` need not be replaced by ``wanted``: it is a little behind, as time passes.
 
     Larger differences, and any in the other direction, come of changed settings.
     """
     behind = (wanted.start - window.start, wanted.end - window.end)
-    return all(-CLOCK_SLACK <= span <= WINDOW_SLACK for span in behind)
+    return all(-CLOCK_SLACK <= span <= slack for span in behind)
 
 
-def is_suspicious(pages: Sequence[ChangePage], known: int) -> bool:
-    """Return whether a full pass has lost so much of ``known`` events that it should be read twice."""
-    found = sum(event.kind is not EventKind.EXCEPTION for page in pages for event in page.events)
-    return known > FEW_EVENTS and found < known / 2
-
-
-def expanded(series: Series, window: Window) -> tuple[tuple[Occurrence, ...], str | None]:
-    """Return all occurrences of a series, or none and the reason why it cannot be expanded."""
-    try:
-        return occurrences_of(series, window), None
-    except Unrepresentable as error:
-        return (), error.detail or error.code
+def is_suspicious(losses: Losses) -> bool:
+    """Return whether a full pass takes so much away that it should be read twice: most of it, or all there is."""
+    takes_most = losses.missing > FEW_EVENTS and losses.missing > losses.stored / 2
+    return takes_most or (losses.stored > 0 and losses.found == 0)

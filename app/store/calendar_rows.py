@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, func, select
 
-from app.ports import CalendarRow
+from app.ports import CalendarRow, SyncProgress
 from app.store.schema import calendars, connections, sync_states
 
 SELECT_CALENDARS = (
@@ -23,6 +23,12 @@ SELECT_CALENDARS = (
         sync_states.c.last_success_at,
         sync_states.c.last_error,
         func.coalesce(sync_states.c.event_count, 0).label("event_count"),
+        calendars.c.is_selected,
+        calendars.c.paused_at,
+        sync_states.c.run_started_at,
+        sync_states.c.run_is_full,
+        sync_states.c.run_pages,
+        sync_states.c.run_items,
     )
     .join(connections, connections.c.id == calendars.c.connection_id)
     .outerjoin(sync_states, sync_states.c.calendar_id == calendars.c.id)
@@ -47,4 +53,9 @@ def read_calendar(row: Row[*tuple[Any, ...]]) -> CalendarRow:
         last_success_at=row.last_success_at,
         last_error=row.last_error,
         event_count=row.event_count,
+        is_selected=row.is_selected,
+        paused_at=row.paused_at,
+        progress=None
+        if row.run_started_at is None
+        else SyncProgress(row.run_started_at, row.run_is_full, row.run_pages, row.run_items),
     )

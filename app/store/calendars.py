@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, case, func, update
 
 from app.domain.calendars import CalendarListing, Series, Window
-from app.domain.connections import Status
-from app.ports import AgendaItem, AppliedChanges, CalendarRow, SyncRun
-from app.store import agenda, calendar_lists, events
+from app.ports import AgendaItem, CalendarRow, Differences, SyncRound, SyncRun
+from app.store import agenda, calendar_lists, checks, events
 from app.store.calendar_rows import SELECT_CALENDARS, read_calendar
 from app.store.channel_news import take_all_news
-from app.store.claims import claim, is_free, is_past, select_due
 from app.store.schema import calendars, connections, sync_states
+from app.store.sync_claims import claim_syncs, free_dead_leases
 from app.store.sync_runs import SyncRuns
 
 _S = sync_states.c
@@ -71,20 +70,9 @@ class PostgresCalendars:
         )
 
     def claim_due(self, now: datetime, hold_until: datetime, limit: int) -> tuple[UUID, ...]:
-        """Claim calendars of active connections whose sync is due and not running."""
+        """Claim calendars whose sync is due, longest due first, as many of each connection as may run at a time."""
         take_all_news(self._connection, limit)
-        due = (
-            select_due(_S.calendar_id, _S.due_at, limit)
-            .join(calendars, calendars.c.id == _S.calendar_id)
-            .join(connections, connections.c.id == calendars.c.connection_id)
-            .where(
-                connections.c.status == Status.ACTIVE,
-                _S.due_at <= now,
-                is_past(_S.claimed_until, now),
-                is_free(_S.lease_until),
-            )
-        )
-        return tuple(claim(self._connection, due, _S.calendar_id, _S.claimed_until, hold_until))
+        return claim_syncs(self._connection, now, hold_until, limit)
 
     def lease(self, calendar_id: UUID, owner: str, lease_s: float, *, due_by: datetime | None = None) -> SyncRun | None:
         """Take the sync lease by the database clock; null when held, gone, not due, or the connection is not active."""
@@ -94,17 +82,33 @@ class PostgresCalendars:
         """Return stored masters among ``series_ids`` with all their exceptions, for expansion."""
         return events.read_series(self._connection, calendar_id, series_ids)
 
-    def series_of(self, calendar_id: UUID, provider_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return, for stored exceptions among ``provider_ids``, the id of their series."""
-        return events.read_series_of(self._connection, calendar_id, provider_ids)
+    def apply(self, run: SyncRun, owner: str, brought: SyncRound, now: datetime) -> int | None:
+        """Write everything of a staged round and return how many changes readers see; null when that may not be."""
+        return SyncRuns(self._connection).apply(run, owner, brought, now)
 
-    def apply(self, run: SyncRun, owner: str, changes: AppliedChanges, now: datetime) -> bool:
-        """Write everything of one round if cursor version and lease are still ours; returns whether they were."""
-        return SyncRuns(self._connection).apply(run, owner, changes, now)
+    def progress(self, run: SyncRun, owner: str, lease_s: float, *, is_full: bool, pages: int, items: int) -> bool:
+        """Say how far a run has come and prolong its lease; returns whether it is still ours."""
+        return SyncRuns(self._connection).progress(run, owner, lease_s, is_full=is_full, pages=pages, items=items)
 
-    def extend(self, run: SyncRun, owner: str, lease_s: float) -> bool:
-        """Prolong the lease of a run that is getting on; returns whether it is still ours."""
-        return SyncRuns(self._connection).extend(run, owner, lease_s)
+    def put_off(self, run: SyncRun, owner: str, until: datetime) -> None:
+        """Give the lease back unused; the calendar stays due and is not claimed before ``until``."""
+        SyncRuns(self._connection).put_off(run, owner, until)
+
+    def free_leases_of_the_dead(self, silent_s: float, settled_s: float, now: datetime) -> tuple[UUID, ...]:
+        """Free the leases of processes that died and make their calendars due; returns those."""
+        return free_dead_leases(self._connection, silent_s, settled_s, now)
+
+    def pause(self, calendar_id: UUID, at: datetime | None) -> None:
+        """Let a calendar rest as it is from ``at`` on; null ends that, and makes it due."""
+        self._connection.execute(update(calendars).where(calendars.c.id == calendar_id).values(paused_at=at))
+
+    def claim_checks(self, now: datetime, retry_at: datetime, limit: int) -> tuple[UUID, ...]:
+        """Claim calendars that are due to be compared with the provider's; due again at ``retry_at``."""
+        return checks.claim_checks(self._connection, now, retry_at, limit)
+
+    def checked(self, calendar_id: UUID, found: Differences, next_at: datetime, now: datetime) -> None:
+        """Write down what a comparison has found, if anything; the next one is at ``next_at``."""
+        checks.write_check(self._connection, calendar_id, found, next_at, now)
 
     def finish(
         self, run: SyncRun, owner: str, *, next_at: datetime, error: str | None, drop_cursor: bool, now: datetime

@@ -28,20 +28,22 @@ _PLAIN = (
     "conference_url",
     "ical_uid",
     "etag",
-    "problem",
 )
 """Text columns that are called what the field is called."""
 
+_JSON = ("rules_raw", "organizer", "attendees")
 
-def event_json(event: RemoteEvent, common: Mapping[str, object]) -> str:
-    """Return ``event`` as one JSON object of columns, with the hash of its content and the ``common`` columns.
 
-    Bytes are written as PostgreSQL reads them from text; ``common`` must hold at least one column.
+def item_values(event: RemoteEvent) -> dict[str, object]:
+    """Return the columns of ``event`` as COPY takes them, with the hash of its content.
+
+    A ``problem`` is no content: it may be ours, found when the series was expanded.
     """
-    text = json.dumps(_content(event), default=str, sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    rest = json.dumps({"content_hash": f"\\x{digest}", **common}, default=str)
-    return f"{text[:-1]}, {rest[1:]}"
+    content = _content(event)
+    text = json.dumps(content, default=str, sort_keys=True)
+    written = {name: _json(content[name]) for name in _JSON}
+    digest = hashlib.sha256(text.encode()).digest()
+    return {**content, **written, "problem": storable_text(event.problem), "content_hash": digest}
 
 
 def read_event(row: Row[*tuple[Any, ...]]) -> RemoteEvent:
@@ -65,6 +67,7 @@ def read_event(row: Row[*tuple[Any, ...]]) -> RemoteEvent:
         attendees_omitted=row.attendees_omitted,
         sequence=row.sequence,
         updated_at=row.provider_updated_at,
+        problem=row.problem,
         **plain,
     )
 
@@ -100,3 +103,7 @@ def _content(event: RemoteEvent) -> dict[str, Any]:
         "provider_updated_at": event.updated_at,
         **{name: storable_text(getattr(event, name)) for name in _PLAIN},
     }
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else json.dumps(value)

@@ -1,195 +1,143 @@
-"""Event rows of one calendar: written when they changed, removed with what hangs on them."""
+"""Event rows of one calendar: written from a staged round when they changed, removed with what hangs on them.
+
+Every statement works on the round as a set and finds its rows by an index, so that a small round costs the same in a
+calendar of any size. Parameters are ``calendar`` and ``epoch``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-from itertools import islice
-from typing import Any
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    case,
-    delete,
-    false,
-    func,
-    literal_column,
-    not_,
-    select,
-    text,
-    update,
-)
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Connection, select, text
 
-from app.domain.calendars import EventKind, EventStatus, RemoteEvent, Series
+from app.domain.calendars import EventKind, RemoteEvent, Series
 from app.store.arrays import is_among
-from app.store.event_rows import event_json, read_event
-from app.store.schema import events, occurrences
-from app.store.storable import storable_text
+from app.store.event_rows import read_event
+from app.store.schema import events
+from app.store.staging import ITEM_COLUMNS
 
 _E = events.c
-ROWS_AT_ONCE = 1000
-"""A few megabytes of JSON, a fraction of a second."""
-_KEPT = {"calendar_id", "provider_id", "first_seen_at", "changed_at", "series_id", "recurrence_id"}
+_KEPT = {"provider_id", "series_id", "recurrence_id"}
 
+_ROUND = "s.calendar_id = :calendar AND s.epoch = :epoch"
+_LIVING = "s.kind IN ('single', 'master', 'exception')"
 
-def _upsert() -> postgresql.Insert:
-    """Return the statement that brings in ``:rows``, a JSON array of objects by column.
+UPSERT = text(
+    f"""
+    INSERT INTO events AS e (calendar_id, {", ".join(ITEM_COLUMNS)}, generation, first_seen_at, changed_at)
+    SELECT s.calendar_id, {", ".join(f"s.{name}" for name in ITEM_COLUMNS)}, :generation, :now, :now
+    FROM staged_items AS s WHERE {_ROUND} AND {_LIVING}
+    ON CONFLICT (calendar_id, provider_id) DO UPDATE SET
+        {", ".join(f"{name} = excluded.{name}" for name in ITEM_COLUMNS if name not in _KEPT)},
+        -- A bare tombstone may not say whose instance it was; what was known stays known.
+        series_id = CASE WHEN excluded.kind = 'exception' THEN coalesce(excluded.series_id, e.series_id) END,
+        recurrence_id = CASE
+            WHEN excluded.kind = 'exception' THEN coalesce(excluded.recurrence_id, e.recurrence_id)
+        END,
+        generation = excluded.generation,
+        changed_at = excluded.changed_at
+    -- An unchanged row is left alone, on a full pass too.
+    WHERE e.content_hash <> excluded.content_hash OR e.problem IS DISTINCT FROM excluded.problem
+    """  # noqa: S608 - columns of the schema
+)
 
-    One statement for a thousand rows: several times quicker than a thousand executions, and PostgreSQL knows how to
-    read every column from its text.
-    """
-    names = [column.name for column in events.c]
-    incoming = text("json_populate_recordset(NULL::events, CAST(:rows AS json)) AS incoming")
-    columns: list[ColumnElement[Any]] = [literal_column(f"incoming.{name}") for name in names]
-    statement = postgresql.insert(events).from_select(names, select(*columns).select_from(incoming))
-    new = statement.excluded
-    differs = _E.content_hash.is_distinct_from(new.content_hash)
-    values = {column.name: new[column.name] for column in events.c if column.name not in _KEPT}
-    return statement.on_conflict_do_update(
-        index_elements=[_E.calendar_id, _E.provider_id],
-        set_=values
-        | {
-            # A bare tombstone may not say whose instance it was; what was known stays known.
-            "series_id": func.coalesce(new.series_id, _E.series_id),
-            "recurrence_id": func.coalesce(new.recurrence_id, _E.recurrence_id),
-            "changed_at": case((differs, new.changed_at), else_=_E.changed_at),
-        },
-        # An unchanged row is left alone, except on a full pass, which stamps everything it sees.
-        where=differs | (_E.generation < new.generation),
+CANCEL_EXCEPTIONS = text(
+    f"""
+    -- The empty hash matches no content: should the instance come back as it was, it is written again.
+    UPDATE events AS e SET status = 'cancelled', content_hash = '', changed_at = :now
+    FROM staged_items AS s
+    WHERE {_ROUND} AND s.kind = 'removed'
+        AND e.calendar_id = :calendar AND e.provider_id = s.provider_id AND e.kind = 'exception'
+        AND e.content_hash <> ''
+    """  # noqa: S608 - constants of this module
+)
+
+DELETE_REMOVED = text(
+    f"""
+    DELETE FROM events AS e USING staged_items AS s
+    WHERE {_ROUND} AND s.kind IN ('removed', 'gone') AND e.calendar_id = :calendar AND e.provider_id = s.provider_id
+        AND (s.kind = 'gone' OR e.kind <> 'exception')
+    """  # noqa: S608 - constants of this module
+)
+
+DELETE_THEIR_EXCEPTIONS = text(
+    f"""
+    -- Also when only the exceptions of a removed master were ever known here.
+    DELETE FROM events AS e USING staged_items AS s
+    WHERE {_ROUND} AND s.kind IN ('removed', 'gone') AND e.calendar_id = :calendar AND e.series_id = s.provider_id
+    """  # noqa: S608 - constants of this module
+)
+
+DELETE_OTHER_EXCEPTIONS = text(
+    f"""
+    -- For providers that expand series: an exception that became an ordinary instance again, or was deleted, is not
+    -- named by them; it is only missing in the full set of its series.
+    DELETE FROM events AS e USING staged_items AS s
+    WHERE {_ROUND} AND s.kind IN ('series', 'single') AND e.calendar_id = :calendar AND e.series_id = s.provider_id
+        AND NOT EXISTS (
+            SELECT FROM staged_items AS own
+            WHERE own.calendar_id = :calendar AND own.epoch = :epoch AND own.event_id = e.series_id
+                AND own.provider_id = e.provider_id AND own.kind = 'exception'
+        )
+    """  # noqa: S608 - constants of this module
+)
+
+SWEEP = text(
+    f"""
+    -- The one place where rows vanish without the provider naming them: whoever calls it has made sure that the pass
+    -- was plausible.
+    DELETE FROM events AS e
+    WHERE e.calendar_id = :calendar AND NOT EXISTS (
+        SELECT FROM staged_items AS s
+        WHERE {_ROUND} AND {_LIVING} AND s.provider_id = e.provider_id
     )
+    """  # noqa: S608 - constants of this module
+)
+
+_COUNTED = "kind <> 'exception' AND status <> 'cancelled'"
+
+COUNT_MENTIONED = text(
+    f"""
+    SELECT count(*) FROM events AS e
+    WHERE e.calendar_id = :calendar AND e.{_COUNTED.replace(" AND ", " AND e.")} AND e.provider_id IN (
+        SELECT s.provider_id FROM staged_items AS s WHERE {_ROUND} AND s.kind <> 'series'
+    )
+    """  # noqa: S608 - constants of this module
+)
+"""How many events a person would count (series once, nothing cancelled) among those the round mentions."""
+
+COUNT_ALL = text(f"SELECT count(*) FROM events WHERE calendar_id = :calendar AND {_COUNTED}")  # noqa: S608
 
 
-_UPSERT = _upsert()
-
-
-def store_events(
-    connection: Connection, calendar_id: UUID, found: Sequence[RemoteEvent], generation: int, now: datetime
-) -> None:
-    """Insert or update ``found``, stamped with ``generation``; the last of an id counts. Tens of thousands are fine."""
-    common = {"calendar_id": calendar_id, "generation": generation, "first_seen_at": now, "changed_at": now}
-    # Ids that differ in characters that cannot be stored are one id here, and a statement takes each once.
-    unique = {storable_text(event.provider_id): event for event in found}
-    for some in _batched(unique.values()):
-        rows = ",".join(event_json(event, common) for event in some)
-        connection.execute(_UPSERT, {"rows": f"[{rows}]"})
-
-
-def remove_events(
-    connection: Connection,
-    calendar_id: UUID,
-    provider_ids: Sequence[str],
-    now: datetime,
-    *,
-    keep_exceptions: bool,
-    lost: Sequence[str] = (),
-) -> None:
-    """Take away what the provider says is gone. Unknown ids are normal.
-
-    A stored exception stays as a cancelled instance when ``keep_exceptions``: its master goes on without it; unless
-    it is among ``lost``. A
-    master takes its exceptions and occurrences along, also when only they were ever known here. Anything else is
-    deleted.
-    """
-    ids = [storable_text(provider_id) for provider_id in provider_ids]
-    if not ids:
+def write_events(connection: Connection, values: Mapping[str, object], *, sweeps: bool, expanded: bool) -> None:
+    """Bring in what the round says of events; ``expanded`` when the provider expands series."""
+    connection.execute(UPSERT, values)
+    if sweeps:
+        connection.execute(SWEEP, values)
         return
-    is_lost = is_among(_E.provider_id, [storable_text(provider_id) for provider_id in lost])
-    kept = (_E.kind == EventKind.EXCEPTION) & not_(is_lost) if keep_exceptions else false()
-    connection.execute(
-        update(events)
-        .where(_E.calendar_id == calendar_id, is_among(_E.provider_id, ids), kept)
-        # The empty hash matches no content: should the instance come back as it was, it is written again.
-        .values(status=EventStatus.CANCELLED, content_hash=b"", changed_at=now)
-    )
-    connection.execute(
-        delete(events).where(
-            _E.calendar_id == calendar_id,
-            (is_among(_E.provider_id, ids) & not_(kept)) | is_among(_E.series_id, ids),
-        )
-    )
-    _remove_occurrences(connection, calendar_id, ids)
-
-
-def drop_other_exceptions(
-    connection: Connection, calendar_id: UUID, series_ids: Sequence[str], found: Sequence[RemoteEvent]
-) -> None:
-    """Delete the exceptions of ``series_ids`` that are not among ``found``, the full set as it is now.
-
-    For providers that expand series: an exception that became an ordinary instance again, or was deleted, is not
-    named by them; it is only missing.
-    """
-    present = [storable_text(event.provider_id) for event in found if event.kind is EventKind.EXCEPTION]
-    connection.execute(
-        delete(events).where(
-            _E.calendar_id == calendar_id,
-            is_among(_E.series_id, [storable_text(series_id) for series_id in series_ids]),
-            not_(is_among(_E.provider_id, present)),
-        )
-    )
-
-
-def sweep(connection: Connection, calendar_id: UUID, generation: int) -> None:
-    """Delete every event that the full pass ``generation`` has not seen.
-
-    The one place where rows vanish without the provider naming them: a check that the pass was plausible
-    (not empty, not half of everything gone) belongs before this call.
-    """
-    connection.execute(delete(events).where(_E.calendar_id == calendar_id, _E.generation < generation))
-
-
-def count_events(connection: Connection, calendar_id: UUID) -> int:
-    """Return how many events a person would count: series once, nothing cancelled."""
-    return connection.scalars(
-        select(func.count()).where(
-            _E.calendar_id == calendar_id, _E.kind != EventKind.EXCEPTION, _E.status != EventStatus.CANCELLED
-        )
-    ).one()
+    connection.execute(CANCEL_EXCEPTIONS, values)
+    connection.execute(DELETE_REMOVED, values)
+    connection.execute(DELETE_THEIR_EXCEPTIONS, values)
+    if expanded:
+        connection.execute(DELETE_OTHER_EXCEPTIONS, values)
 
 
 def read_series(connection: Connection, calendar_id: UUID, series_ids: Iterable[str]) -> tuple[Series, ...]:
     """Return what is stored of ``series_ids``: masters with all their exceptions, and exceptions without a master."""
     ids = list(series_ids)
-    rows = connection.execute(
+    of_calendar = _E.calendar_id == calendar_id
+    # Two looks, each by its index.
+    found = connection.execute(
+        select(events).where(of_calendar, is_among(_E.provider_id, ids), _E.kind == EventKind.MASTER)
+    ).all()
+    hanging = connection.execute(
         select(events)
-        .where(
-            _E.calendar_id == calendar_id,
-            ((is_among(_E.provider_id, ids)) & (_E.kind == EventKind.MASTER)) | (is_among(_E.series_id, ids)),
-        )
+        .where(of_calendar, is_among(_E.series_id, ids), _E.kind == EventKind.EXCEPTION)
         .order_by(_E.provider_id)
-    )
-    masters: dict[str, RemoteEvent] = {}
+    ).all()
+    masters: dict[str, RemoteEvent] = {row.provider_id: read_event(row) for row in found}
     exceptions: dict[str, list[RemoteEvent]] = {}
-    for event in map(read_event, rows):
-        if event.kind is EventKind.MASTER:
-            masters[event.provider_id] = event
-        elif event.series_id is not None:
-            exceptions.setdefault(event.series_id, []).append(event)
+    for row in hanging:
+        exceptions.setdefault(row.series_id, []).append(read_event(row))
     return tuple(Series(masters.get(key), tuple(exceptions.get(key, ()))) for key in {**masters, **exceptions})
-
-
-def read_series_of(connection: Connection, calendar_id: UUID, provider_ids: Iterable[str]) -> Mapping[str, str]:
-    """Return, for stored exceptions among ``provider_ids``, the id of their series."""
-    rows = connection.execute(
-        select(_E.provider_id, _E.series_id).where(
-            _E.calendar_id == calendar_id, is_among(_E.provider_id, provider_ids), _E.series_id.is_not(None)
-        )
-    )
-    return {row.provider_id: row.series_id for row in rows}
-
-
-def _remove_occurrences(connection: Connection, calendar_id: UUID, ids: list[str]) -> None:
-    connection.execute(
-        delete(occurrences).where(
-            occurrences.c.calendar_id == calendar_id,
-            is_among(occurrences.c.series_id, ids) | is_among(occurrences.c.source_id, ids),
-        )
-    )
-
-
-def _batched(found: Iterable[RemoteEvent]) -> Iterator[list[RemoteEvent]]:
-    rest = iter(found)
-    while some := list(islice(rest, ROWS_AT_ONCE)):
-        yield some

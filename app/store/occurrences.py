@@ -1,82 +1,56 @@
-"""Occurrence rows of one calendar: derived, so a series is replaced as a whole."""
+"""Occurrence rows of one calendar: derived, so those of a series are replaced as a set, the equal ones left alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from uuid import UUID
+from collections.abc import Mapping
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, text
 
-from app.domain.calendars import Occurrence
-from app.store.arrays import is_among
-from app.store.event_rows import span
-from app.store.schema import occurrences
-from app.store.storable import storable_text
-
-_O = occurrences.c
 _COLUMNS = (
-    "calendar_id",
-    "person_id",
-    "series_id",
-    "recurrence_id",
-    "source_id",
-    "all_day",
-    "start_at",
-    "end_at",
-    "start_date",
-    "end_date",
-    "busy",
+    "series_id", "recurrence_id", "source_id", "all_day", "start_at", "end_at", "start_date", "end_date", "busy"
+)  # fmt: skip
+_IS_STAGED = f"""EXISTS (
+        SELECT FROM staged_occurrences AS s
+        WHERE s.calendar_id = :calendar AND s.epoch = :epoch
+            AND s.series_id = o.series_id AND s.recurrence_id = o.recurrence_id
+            AND {" AND ".join(f"s.{name} IS NOT DISTINCT FROM o.{name}" for name in _COLUMNS[2:])}
+    )"""  # noqa: S608 - constants of this module
+
+_DELETE_ALL = text(f"DELETE FROM occurrences AS o WHERE o.calendar_id = :calendar AND NOT {_IS_STAGED}")  # noqa: S608
+
+_DELETE_REPLACED = text(
+    f"""
+    DELETE FROM occurrences AS o USING staged_items AS i
+    WHERE i.calendar_id = :calendar AND i.epoch = :epoch
+        AND (i.kind IN ('single', 'series') OR (i.kind IN ('removed', 'gone') AND i.event_id = i.provider_id))
+        AND o.calendar_id = :calendar AND o.series_id = i.event_id AND NOT {_IS_STAGED}
+    """  # noqa: S608 - constants of this module
+)
+
+_DELETE_OF_REMOVED = text(
+    """
+    DELETE FROM occurrences AS o USING staged_items AS i
+    WHERE i.calendar_id = :calendar AND i.epoch = :epoch AND i.kind IN ('removed', 'gone')
+        AND i.event_id <> i.provider_id
+        AND o.calendar_id = :calendar AND o.series_id = i.event_id AND o.source_id = i.provider_id
+    """
+)
+
+_INSERT = text(
+    f"""
+    INSERT INTO occurrences (calendar_id, person_id, {", ".join(_COLUMNS)})
+    SELECT s.calendar_id, :person, {", ".join(f"s.{name}" for name in _COLUMNS)}
+    FROM staged_occurrences AS s WHERE s.calendar_id = :calendar AND s.epoch = :epoch
+    ON CONFLICT (calendar_id, series_id, recurrence_id) DO NOTHING
+    """  # noqa: S608 - constants of this module
 )
 
 
-def replace_series(
-    connection: Connection, calendar_id: UUID, person_id: UUID, series: Sequence[tuple[str, Sequence[Occurrence]]]
-) -> None:
-    """Replace the occurrences of each named series by the given full set, which may be empty."""
-    ids = [storable_text(series_id) for series_id, _ in series]
-    if ids:
-        connection.execute(delete(occurrences).where(_O.calendar_id == calendar_id, is_among(_O.series_id, ids)))
-        _copy(connection, calendar_id, person_id, series)
-
-
-def replace_all(
-    connection: Connection, calendar_id: UUID, person_id: UUID, series: Sequence[tuple[str, Sequence[Occurrence]]]
-) -> None:
-    """Replace every occurrence of the calendar: the end of a full pass."""
-    connection.execute(delete(occurrences).where(_O.calendar_id == calendar_id))
-    _copy(connection, calendar_id, person_id, series)
-
-
-def _copy(
-    connection: Connection, calendar_id: UUID, person_id: UUID, series: Sequence[tuple[str, Sequence[Occurrence]]]
-) -> None:
-    """Insert by COPY: a daily series over a year is hundreds of rows, and COPY is the quickest way in."""
-    unique = {
-        (storable_text(series_id), one.recurrence_id): one for series_id, found in series for one in found
-    }  # fmt: skip
-    driver = connection.connection.driver_connection
-    if not unique or driver is None:
-        return
-    with driver.cursor() as cursor, cursor.copy(f"COPY occurrences ({', '.join(_COLUMNS)}) FROM STDIN") as copy:
-        for row in _rows(calendar_id, person_id, unique.items()):
-            copy.write_row(row)
-
-
-def _rows(
-    calendar_id: UUID, person_id: UUID, unique: Iterable[tuple[tuple[str, str], Occurrence]]
-) -> Iterable[tuple[object, ...]]:
-    for (series_id, recurrence_id), one in unique:
-        times = span(one.start, one.end, all_day=one.all_day)
-        yield (
-            calendar_id,
-            person_id,
-            series_id,
-            recurrence_id,
-            storable_text(one.source_id),
-            one.all_day,
-            times["start_at"],
-            times["end_at"],
-            times["start_date"],
-            times["end_date"],
-            one.busy.value,
-        )
+def write_occurrences(connection: Connection, values: Mapping[str, object], *, replaces_all: bool) -> None:
+    """Replace the occurrences of what the round touched, or of the whole calendar, by the staged ones."""
+    if replaces_all:
+        connection.execute(_DELETE_ALL, values)
+    else:
+        connection.execute(_DELETE_OF_REMOVED, values)
+        connection.execute(_DELETE_REPLACED, values)
+    connection.execute(_INSERT, values)

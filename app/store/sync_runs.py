@@ -5,19 +5,32 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select, text, update
 
 from app.domain.calendars import Window
 from app.domain.connections import Status
-from app.ports import AppliedChanges, SyncRun
+from app.domain.sync_pace import MOST_OF_A_CONNECTION
+from app.ports import SyncRound, SyncRun
+from app.store.applying import write_round
 from app.store.calendar_rows import SELECT_CALENDARS, read_calendar
 from app.store.channel_news import take_news
 from app.store.claims import is_free, lease_end
-from app.store.events import count_events, drop_other_exceptions, remove_events, store_events, sweep
-from app.store.occurrences import replace_all, replace_series
-from app.store.schema import calendars, connections, sync_states
+from app.store.schema import calendars, channels, connections, sync_states
 
 _S = sync_states.c
+
+IS_WANTED = and_(
+    calendars.c.is_selected,
+    calendars.c.paused_at.is_(None),
+    calendars.c.removed_at.is_(None),
+    connections.c.status == Status.ACTIVE,
+)
+"""Whether a calendar is synced at all; for statements that join both tables."""
+
+_TAKE_TURNS = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(connection_id::text, 4)) FROM calendars WHERE id = :calendar"
+)
+"""Of many who begin a run for one connection, each sees what the one before has begun."""
 
 
 class SyncRuns:
@@ -28,25 +41,33 @@ class SyncRuns:
         self._connection = connection
 
     def lease(self, calendar_id: UUID, owner: str, lease_s: float, *, due_by: datetime | None = None) -> SyncRun | None:
-        """Take the sync lease by the database clock; null when held, gone, or the connection is not active.
+        """Take the sync lease by the database clock; null when held, gone, not wanted, or enough runs are under way.
 
         With ``due_by`` (the caller's clock, as due times are) also null when the calendar is not due by then.
         """
+        self._connection.execute(_TAKE_TURNS, {"calendar": calendar_id})
         take_news(self._connection, calendar_id)
         is_due = () if due_by is None else (_S.due_at <= due_by,)
-        is_active = exists().where(
-            calendars.c.id == calendar_id,
-            connections.c.id == calendars.c.connection_id,
-            connections.c.status == Status.ACTIVE,
+        is_wanted = exists().where(
+            calendars.c.id == calendar_id, connections.c.id == calendars.c.connection_id, IS_WANTED
         )
         state = self._connection.execute(
             update(sync_states)
-            .where(_S.calendar_id == calendar_id, is_free(_S.lease_until), is_active, *is_due)
-            .values(lease_owner=owner, lease_until=lease_end(lease_s), epoch=_S.epoch + 1)
-            .returning(*sync_states.c)
+            .where(_S.calendar_id == calendar_id, is_free(_S.lease_until), is_wanted, _has_room(calendar_id), *is_due)
+            .values(
+                lease_owner=owner,
+                lease_until=lease_end(lease_s),
+                epoch=_S.epoch + 1,
+                run_started_at=func.clock_timestamp(),
+                run_is_full=None,
+                run_pages=0,
+                run_items=0,
+            )
+            .returning(*sync_states.c, _has_channel().label("has_channel"))
         ).first()
         row = self._connection.execute(SELECT_CALENDARS.where(calendars.c.id == calendar_id)).first()
         if state is None or row is None:
+            self._look_again_soon(calendar_id)
             return None
         return SyncRun(
             calendar=read_calendar(row),
@@ -57,41 +78,44 @@ class SyncRuns:
             requested=state.requested,
             epoch=state.epoch,
             failures=state.failures,
+            is_asked_for=state.requested > state.completed,
+            last_change_at=state.last_change_at,
+            has_channel=state.has_channel,
         )
 
-    def extend(self, run: SyncRun, owner: str, lease_s: float) -> bool:
-        """Prolong the lease of a run that is getting on; returns whether it is still ours."""
+    def put_off(self, run: SyncRun, owner: str, until: datetime) -> None:
+        """Give the lease back unused; the calendar stays due and is not claimed before ``until``."""
+        self._connection.execute(
+            update(sync_states)
+            .where(_is_ours(run, owner))
+            .values(lease_owner=None, lease_until=None, claimed_until=until, run_started_at=None)
+        )
+
+    def progress(self, run: SyncRun, owner: str, lease_s: float, *, is_full: bool, pages: int, items: int) -> bool:
+        """Say how far a run has come and prolong its lease; returns whether it is still ours."""
         return bool(
             self._connection.execute(
-                update(sync_states).where(_is_ours(run, owner)).values(lease_until=lease_end(lease_s))
+                update(sync_states)
+                .where(_is_ours(run, owner))
+                .values(lease_until=lease_end(lease_s), run_is_full=is_full, run_pages=pages, run_items=items)
             ).rowcount
         )
 
-    def apply(self, run: SyncRun, owner: str, changes: AppliedChanges, now: datetime) -> bool:
-        """Write everything of one round if cursor version and lease are still ours; returns whether they were."""
-        calendar_id, person_id = run.calendar.id, run.calendar.person_id
-        generation = run.generation + 1 if changes.full else run.generation
-        if not self._advance(run, owner, changes, generation, now):
-            return False
-        store_events(self._connection, calendar_id, changes.events, generation, now)
-        remove_events(
-            self._connection, calendar_id, changes.removed, now,
-            keep_exceptions=not changes.expanded_by_provider, lost=changes.lost_exceptions,
-        )  # fmt: skip
-        if changes.full:
-            sweep(self._connection, calendar_id, generation)
-            replace_all(self._connection, calendar_id, person_id, changes.series)
-        else:
-            if changes.expanded_by_provider:
-                series_ids = [series_id for series_id, _ in changes.series]
-                drop_other_exceptions(self._connection, calendar_id, series_ids, changes.events)
-            replace_series(self._connection, calendar_id, person_id, changes.series)
-        self._connection.execute(
-            update(sync_states)
-            .where(_S.calendar_id == calendar_id)
-            .values(event_count=count_events(self._connection, calendar_id))
-        )
-        return True
+    def apply(self, run: SyncRun, owner: str, brought: SyncRound, now: datetime) -> int | None:
+        """Write everything of a staged round and return how many changes readers see; null when that may not be.
+
+        The sync state's row is locked at the very end, for the time of a commit: whoever wishes for a run meanwhile
+        is not kept waiting. A run that was overtaken finds out there, and takes everything back.
+        """
+        last_seq = self._connection.scalars(select(_S.change_seq).where(_is_ours(run, owner), _is_unmoved(run))).first()
+        if last_seq is None:
+            return None
+        with self._connection.begin_nested() as writing:
+            written = write_round(self._connection, run, brought, last_seq, now)
+            if written is not None and self._advance(run, owner, brought, written.event_count, written.changes, now):
+                return written.changes
+            writing.rollback()
+        return None
 
     def finish(
         self, run: SyncRun, owner: str, *, next_at: datetime, error: str | None, drop_cursor: bool, now: datetime
@@ -106,6 +130,7 @@ class SyncRuns:
             "lease_owner": None,
             "lease_until": None,
             "claimed_until": None,
+            "run_started_at": None,
             "last_error": error,
             "failures": 0 if error is None else _S.failures + 1,
             "due_at": again if error is None else next_at,
@@ -118,25 +143,69 @@ class SyncRuns:
         ).first()
         return error is None and requested is not None and requested > run.requested
 
-    def _advance(self, run: SyncRun, owner: str, changes: AppliedChanges, generation: int, now: datetime) -> bool:
-        """Move the cursor if it is where this run found it. The row stays locked until all else is written."""
+    def _advance(
+        self, run: SyncRun, owner: str, brought: SyncRound, event_count: ColumnElement[int], changes: int, now: datetime
+    ) -> bool:
+        """Move the cursor if it is where this run found it; from here to the commit the row is locked."""
+        values: dict[str, object] = {
+            "cursor": brought.cursor,
+            "cursor_version": _S.cursor_version + 1,
+            "window_start": brought.window.start,
+            "window_end": brought.window.end,
+            "generation": run.generation + brought.full,
+            "completed": run.requested,
+            "last_success_at": now,
+            "last_error": None,
+            "event_count": event_count,
+            "check_due_at": func.coalesce(_S.check_due_at, brought.check_at),
+        }
+        if changes:
+            values |= {"change_seq": _S.change_seq + changes, "last_change_at": now}
         return bool(
             self._connection.execute(
-                update(sync_states)
-                .where(_is_ours(run, owner), _S.cursor_version == run.cursor_version)
-                .values(
-                    cursor=changes.cursor,
-                    cursor_version=_S.cursor_version + 1,
-                    window_start=changes.window.start,
-                    window_end=changes.window.end,
-                    generation=generation,
-                    completed=run.requested,
-                    last_success_at=now,
-                    last_error=None,
-                )
+                update(sync_states).where(_is_ours(run, owner), _is_unmoved(run)).values(values)
             ).rowcount
+        )
+
+    def _look_again_soon(self, calendar_id: UUID) -> None:
+        """Let a calendar that could not begin, although nobody is at it, be claimed again in a moment."""
+        in_a_moment = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, 2)
+        self._connection.execute(
+            update(sync_states)
+            .where(_S.calendar_id == calendar_id, is_free(_S.lease_until), _S.claimed_until > in_a_moment)
+            .values(claimed_until=in_a_moment)
         )
 
 
 def _is_ours(run: SyncRun, owner: str) -> ColumnElement[bool]:
     return and_(_S.calendar_id == run.calendar.id, _S.epoch == run.epoch, _S.lease_owner == owner)
+
+
+def _is_unmoved(run: SyncRun) -> ColumnElement[bool]:
+    return _S.cursor_version == run.cursor_version
+
+
+def _has_room(calendar_id: UUID) -> ColumnElement[bool]:
+    """Return the condition that the connection of a calendar has no more runs under way than it may."""
+    own, other = calendars.alias(), sync_states.alias()
+    connection_id = select(own.c.connection_id).where(own.c.id == calendar_id).scalar_subquery()
+    under_way = (
+        select(func.count())
+        .select_from(other)
+        .join(calendars, calendars.c.id == other.c.calendar_id)
+        .where(
+            calendars.c.connection_id == connection_id,
+            other.c.calendar_id != calendar_id,
+            other.c.lease_until > func.clock_timestamp(),
+        )
+        .scalar_subquery()
+    )
+    return under_way < MOST_OF_A_CONNECTION
+
+
+def _has_channel() -> ColumnElement[bool]:
+    return exists().where(
+        channels.c.calendar_id == _S.calendar_id,
+        channels.c.state == "active",
+        channels.c.expires_at > func.clock_timestamp(),
+    )

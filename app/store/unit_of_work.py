@@ -22,6 +22,7 @@ from app.store.provider_health import PostgresProviderHealth
 from app.store.service_credentials import PostgresCredentials
 from app.store.services import PostgresServices
 from app.store.signing_keys import PostgresSigningKeys
+from app.store.staging import PostgresStaging
 from app.store.tokens import PostgresTokens
 
 
@@ -76,6 +77,11 @@ class UnitOfWork:
     def calendar_reading(self) -> PostgresCalendarReading:
         """Return calendars, events and changes as readers see them."""
         return PostgresCalendarReading(self._connection)
+
+    @cached_property
+    def staging(self) -> PostgresStaging:
+        """Return what sync rounds have brought and nobody has applied yet."""
+        return PostgresStaging(self._connection)
 
     @cached_property
     def channels(self) -> PostgresChannels:

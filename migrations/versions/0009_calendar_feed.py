@@ -86,7 +86,9 @@ UP = (
         CONSTRAINT pk_staged_items PRIMARY KEY (calendar_id, epoch, ordinal)
     )
     """,
-    "CREATE INDEX ix_staged_items_series ON staged_items (calendar_id, epoch, event_id) WHERE kind <> 'single'",
+    """
+    CREATE INDEX ix_staged_items_calendar_id_epoch_event_id ON staged_items (calendar_id, epoch, event_id)
+    """,
     "CREATE INDEX ix_staged_items_staged_at ON staged_items (staged_at)",
     """
     CREATE UNLOGGED TABLE staged_occurrences (
@@ -105,7 +107,9 @@ UP = (
         staged_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL
     )
     """,
-    "CREATE INDEX ix_staged_occurrences_round ON staged_occurrences (calendar_id, epoch)",
+    """
+    CREATE INDEX ix_staged_occurrences_round ON staged_occurrences (calendar_id, epoch, series_id, recurrence_id)
+    """,
     "CREATE INDEX ix_staged_occurrences_staged_at ON staged_occurrences (staged_at)",
     """
     CREATE INDEX ix_sync_states_lease_owner ON sync_states (lease_owner) WHERE lease_owner IS NOT NULL

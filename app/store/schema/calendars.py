@@ -161,8 +161,7 @@ staged_items = Table(
     Column("staged_at", MOMENT, nullable=False, server_default=text("clock_timestamp()")),
     *(Column(column.name, column.type, nullable=column.name not in {"kind", "provider_id"}) for column in _ITEM),
     PrimaryKeyConstraint("calendar_id", "epoch", "ordinal"),
-    # What there is of series; most items of most calendars are single events.
-    Index("ix_staged_items_series", "calendar_id", "epoch", "event_id", postgresql_where=text("kind <> 'single'")),
+    Index(None, "calendar_id", "epoch", "event_id"),
     Index(None, "staged_at"),
     prefixes=["UNLOGGED"],
 )
@@ -184,7 +183,7 @@ staged_occurrences = Table(
     Column("end_date", Date),
     Column("busy", Text, nullable=False),
     Column("staged_at", MOMENT, nullable=False, server_default=text("clock_timestamp()")),
-    Index("ix_staged_occurrences_round", "calendar_id", "epoch"),
+    Index("ix_staged_occurrences_round", "calendar_id", "epoch", "series_id", "recurrence_id"),
     Index(None, "staged_at"),
     prefixes=["UNLOGGED"],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from app.domain.calendars import (
 )
 from app.domain.connections import Identity
 from app.domain.features import Feature
-from app.ports import AppliedChanges, NewGeneration
+from app.ports import NewGeneration, RoundKey, StagedPage, SyncRound
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 HOLD = NOW + timedelta(seconds=30)
@@ -77,7 +78,37 @@ def changes(events=(), removed=(), series=None, cursor="cursor-1", *, full=False
     """What a round brings; without ``series`` every single event occurs where it stands."""
     if series is None:
         series = tuple((e.provider_id, (occurrence(e),)) for e in events if e.kind is EventKind.SINGLE)
-    return AppliedChanges(tuple(events), tuple(removed), tuple(series), cursor, window, full)
+    return Brought(tuple(events), tuple(removed), tuple(series), cursor, window, full)
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What a round brings, before it is staged."""
+
+    events: tuple[RemoteEvent, ...]
+    removed: tuple[str, ...]
+    series: tuple[tuple[str, tuple[Occurrence, ...]], ...]
+    cursor: str
+    window: Window
+    full: bool
+    expanded_by_provider: bool = False
+
+    def stage(self, tx, run):
+        """Write it down as a run would; returns the round to apply."""
+        key = RoundKey(run.calendar.id, run.epoch)
+        page = StagedPage(self.events, self.removed, dict(self.series), self.expanded_by_provider)
+        tally = tx.staging.add(key, page, 0)
+        tx.staging.name_series_of_removed(key)
+        return SyncRound(self.cursor, self.window, tally, self.full, expanded_by_provider=self.expanded_by_provider)
+
+
+def apply_round(store, run, owner, brought):
+    """Stage and apply; returns the number of changes, or null when that was not to be."""
+    with store.transaction() as tx:
+        tx.staging.discard(RoundKey(run.calendar.id, run.epoch))
+        staged = brought.stage(tx, run)
+    with store.transaction() as tx:
+        return tx.calendars.apply(run, owner, staged, NOW)
 
 
 class Rows:
@@ -117,8 +148,7 @@ class Rows:
     def apply(self, calendar, brought):
         with self.store.transaction() as tx:
             run = tx.calendars.lease(calendar.id, "builder", 60)
-        with self.store.transaction() as tx:
-            assert tx.calendars.apply(run, "builder", brought, NOW)
+        assert apply_round(self.store, run, "builder", brought) is not None
         with self.store.transaction() as tx:
             return tx.calendars.finish(
                 run, "builder", next_at=NOW + timedelta(minutes=5), error=None, drop_cursor=False, now=NOW

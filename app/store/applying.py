@@ -1,0 +1,78 @@
+"""Apply a staged round: events, occurrences and changes, set by set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, literal, text
+
+from app.ports import SyncRound, SyncRun, Tally
+from app.store.changes import write_changes
+from app.store.events import COUNT_ALL, COUNT_MENTIONED, write_events
+from app.store.occurrences import write_occurrences
+from app.store.schema import sync_states
+
+MANY = 1000
+"""Items from which on a round is joined with the calendar as a whole, not looked up row by row.
+
+The planner cannot know: a round was staged a moment ago, and no statistics speak of it. Left alone it takes every
+round for a single row."""
+
+_FOR_MANY = (
+    text("SET LOCAL enable_nestloop = off"),
+    text("SET LOCAL work_mem = '64MB'"),
+    text("SET LOCAL statement_timeout = '10min'"),
+)
+
+_TALLY = text(
+    """
+    SELECT
+        (SELECT count(*) FROM staged_items WHERE calendar_id = :calendar AND epoch = :epoch) AS items,
+        (SELECT count(*) FROM staged_occurrences WHERE calendar_id = :calendar AND epoch = :epoch) AS occurrences
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a round did to a calendar."""
+
+    event_count: ColumnElement[int]
+    """The calendar's count of events from now on."""
+    changes: int
+
+
+def write_round(
+    connection: Connection, run: SyncRun, brought: SyncRound, last_seq: int, now: datetime
+) -> Written | None:
+    """Write a staged round; null when rows of it got lost, as after a crash of the database."""
+    counted = sync_states.c.event_count
+    if brought.is_empty:
+        return Written(counted, 0)
+    values = {
+        "calendar": run.calendar.id,
+        "person": run.calendar.person_id,
+        "epoch": run.epoch,
+        "generation": run.generation + brought.full,
+        "last_seq": last_seq,
+        "now": now,
+    }
+    found = connection.execute(_TALLY, values).one()
+    if Tally(found.items, found.occurrences) != brought.staged:
+        return None
+    if found.items > MANY or (brought.replaces_all and run.calendar.event_count > MANY):
+        for statement in _FOR_MANY:
+            connection.execute(statement)
+    before = 0 if brought.full else _mentioned(connection, values)
+    write_events(connection, values, sweeps=brought.full, expanded=brought.expanded_by_provider)
+    write_occurrences(connection, values, replaces_all=brought.replaces_all)
+    changes = write_changes(connection, values, whole=brought.replaces_all)
+    if brought.full:
+        return Written(literal(connection.execute(COUNT_ALL, values).scalar_one()), changes)
+    return Written(counted + (_mentioned(connection, values) - before), changes)
+
+
+def _mentioned(connection: Connection, values: Mapping[str, object]) -> int:
+    return int(connection.execute(COUNT_MENTIONED, values).scalar_one())
