@@ -391,3 +391,120 @@ def test_calendar_list_delta_tells_of_new_renamed_and_removed_calendars(served, 
     assert [(item["id"], item["deleted"]) for item in removed] == [(made["id"], True)]
     assert made["id"] not in {item["id"] for item in ada.get(path).json()["items"]}
     assert ada.get(f"/calendar/v3/calendars/{made['id']}/events").status_code == 404
+
+
+def test_calendar_list_delta_tells_of_hidden_calendars_but_not_of_rights(served, ada):
+    path = "/calendar/v3/users/me/calendarList"
+    who = {"provider": "google", "account": "ada"}
+    made = served.control("/calendars", **who, action="add", name="Shared")
+    events = f"/calendar/v3/calendars/{made['id']}/events"
+    *_, last = ada.pages(events)
+    token = {"syncToken": ada.get(path).json()["nextSyncToken"]}
+
+    served.control("/calendars", **who, action="role", calendar=made["id"], role="reader")
+    silent = ada.get(path, params=token).json()["items"]
+    expired = ada.get(events, params={"syncToken": last["nextSyncToken"]})
+    least = ada.get(path, params={"minAccessRole": "writer"}).json()["items"]
+    served.control("/calendars", **who, action="role", calendar=made["id"], role="freeBusyReader", told=True)
+    served.control("/calendars", **who, action="hide", calendar=made["id"])
+    told = ada.get(path, params=token).json()["items"]
+
+    assert silent == []
+    assert reason(expired) == (410, "fullSyncRequired")
+    assert made["id"] not in {item["id"] for item in least}
+    assert [(item["id"], item["accessRole"], item["hidden"]) for item in told] == [(made["id"], "freeBusyReader", True)]
+    assert made["id"] not in {item["id"] for item in ada.get(path).json()["items"]}
+    assert made["id"] in {item["id"] for item in ada.get(path, params={"showHidden": "true"}).json()["items"]}
+
+
+def test_calendar_changed_while_the_list_is_paged_comes_with_the_next_delta(served, ada):
+    path = "/calendar/v3/users/me/calendarList"
+    first = ada.get(path, params={"maxResults": "1"}).json()
+    own = first["items"][0]["id"]
+
+    served.control("/calendars", provider="google", account="ada", action="rename", calendar=own, name="Between")
+    *_, last = ada.pages(path, maxResults="1", pageToken=first["nextPageToken"])
+    delta = ada.get(path, params={"syncToken": last["nextSyncToken"]}).json()["items"]
+
+    assert [item["summary"] for item in delta] == ["Between"]
+
+
+def test_people_with_less_than_full_rights_see_less(served, ada):
+    who = {"provider": "google", "account": "ada"}
+    own = ada.get("/calendar/v3/users/me/calendarList").json()["items"][0]["id"]
+    insert(ada, **WEEKLY)
+    insert(ada, summary="Secret", visibility="private", **TIMED)
+    window = {"timeMin": "2031-03-01T00:00:00Z", "timeMax": "2031-03-12T00:00:00Z"}
+
+    served.control("/calendars", **who, action="role", calendar=own, role="reader")
+    as_reader, _ = read(ada, **window)
+    served.control("/calendars", **who, action="role", calendar=own, role="freeBusyReader")
+    blocks, last = read(ada, **window)
+    busy = busy_of(ada, window)
+
+    private = [item for item in as_reader if item.get("visibility") == "private"]
+    assert private
+    assert not any("summary" in item for item in private)
+    assert "Weekly" in {item.get("summary") for item in as_reader}
+    assert not any({"summary", "recurrence", "iCalUID"} & item.keys() for item in blocks)
+    starts = [item["start"].get("dateTime") for item in blocks]
+    assert {"2031-03-03T10:00:00+01:00", "2031-03-10T10:00:00+01:00"} <= set(starts)
+    assert last["accessRole"] == "freeBusyReader"
+    assert busy
+
+
+def test_this_and_following_splits_a_series_into_two_with_one_family_of_ids(served, ada):
+    series = insert(ada, **WEEKLY)
+    later = f"{series['id']}_20310324T090000Z"
+    assert ada.patch(f"{CALENDAR}/{later}", json={"summary": "Odd one"}).status_code == 200
+    _, last = read(ada)
+    split = {"provider": "google", "account": "ada", "action": "split", "series_id": series["id"]}
+
+    part = served.control("/events", **split, day="2031-03-17", body={"summary": "New half"})
+    delta, _ = read(ada, syncToken=last["nextSyncToken"])
+    old, tombstone, new = sorted(delta, key=lambda item: len(item["id"]))[:3]
+    instances = ada.get(f"{CALENDAR}/{part['id']}/instances").json()["items"]
+
+    assert old["recurrence"] == ["RRULE:FREQ=WEEKLY;UNTIL=20310316T225959Z"]
+    assert (new["id"], new["iCalUID"]) == (f"{series['id']}_R20310317T090000", f"{part['id']}@google.com")
+    assert new["recurrence"] == ["RRULE:FREQ=WEEKLY;COUNT=3"]
+    assert (tombstone["id"], tombstone["status"]) == (later, "cancelled")
+    assert "recurringEventId" not in tombstone
+    # Instances of the new part carry the id of the first series; one of them is the tombstone's.
+    assert [item["id"] for item in instances][1] == later
+    assert {item["recurringEventId"] for item in instances} == {part["id"]}
+    assert ada.get(f"{CALENDAR}/{later}").json()["summary"] == "New half"
+
+
+def test_event_moved_to_another_calendar_keeps_its_id_and_leaves_a_tombstone(ada):
+    series = insert(ada, **WEEKLY)
+    ada.patch(f"{CALENDAR}/{series['id']}_20310310T090000Z", json={"summary": "Odd one"})
+    other = ada.get("/calendar/v3/users/me/calendarList").json()["items"][1]["id"]
+    _, last = read(ada)
+
+    moved = ada.post(f"{CALENDAR}/{series['id']}/move", params={"destination": other}).json()
+    (tombstone,), _ = read(ada, syncToken=last["nextSyncToken"])
+    there = ada.get(f"/calendar/v3/calendars/{other}/events", params={"q": "Odd one"}).json()["items"]
+
+    assert (moved["id"], moved["organizer"]["email"]) == (series["id"], other)
+    assert (tombstone["id"], tombstone["status"]) == (series["id"], "cancelled")
+    assert [item["recurringEventId"] for item in there] == [series["id"]]
+
+
+def test_planted_orphan_is_an_event_of_its_own(served, ada):
+    orphan = {
+        "id": "foreign_20310303T090000Z",
+        "status": "confirmed",
+        "summary": "One of a foreign series",
+        "recurringEventId": "foreign",
+        "originalStartTime": TIMED["start"],
+        "start": {"dateTime": "2031-03-03T10:00:00+01:00"},
+        "end": {"dateTime": "2031-03-03T11:00:00+01:00"},
+    }
+    _, last = read(ada)
+
+    served.control("/events", provider="google", account="ada", action="plant", body=orphan)
+    delta, _ = read(ada, syncToken=last["nextSyncToken"])
+
+    assert delta == [orphan]
+    assert reason(ada.get(f"{CALENDAR}/foreign")) == (404, "notFound")

@@ -425,3 +425,54 @@ def test_window_limits_and_series_around_now_are_seeded(chiara):
     assert {"busy", "free", "tentative", "oof"} <= shows
     assert any(item.get("isCancelled") for item in items)
     assert any(item["type"] == "seriesMaster" and item["start"]["dateTime"] < f"{now.year - 4}" for item in items)
+
+
+def test_event_put_into_another_calendar_keeps_its_immutable_id_only(served, chiara):
+    immutable = 'IdType="ImmutableId"'
+    own, family = (c["id"] for c in chiara.get("/v1.0/me/calendars").json()["value"])
+    made = create(chiara, weekly())
+    stable = chiara.get(f"/v1.0/me/events/{made['id']}", headers={"Prefer": immutable}).json()["id"]
+    view = f"/v1.0/me/calendars/{own}/calendarView/delta?{WINDOW}"
+    _, link = whole_round(chiara, view, immutable)
+    to_family = {"provider": "microsoft", "account": "chiara", "action": "move", "event_id": made["id"], "to": family}
+
+    served.control("/events", **to_family)
+    left, _ = whole_round(chiara, link, immutable)
+    there, _ = whole_round(chiara, view.replace(own, family), immutable)
+    renamed = chiara.get(f"/v1.0/me/events/{stable}").json()
+
+    assert [(item["id"], "@removed" in item) for item in left] == [(stable, True)]
+    assert len(of_series(there, stable)) == 6
+    assert renamed["id"] not in (made["id"], stable)
+    assert chiara.get(f"/v1.0/me/events/{renamed['id']}").json()["subject"] == "Weekly"
+    assert code(chiara.get(f"/v1.0/me/events/{made['id']}")) == (404, "ErrorItemNotFound")
+
+
+def test_split_series_are_two_that_nothing_links(served, chiara):
+    series = create(chiara, weekly())
+    _, link = whole_round(chiara)
+    who = {"provider": "microsoft", "account": "chiara", "action": "split", "series_id": series["id"]}
+
+    part = served.control("/events", **who, day="2031-03-24", body={"subject": "New half"})
+    delta, _ = whole_round(chiara, link)
+
+    assert part["iCalUId"] != series["iCalUId"]
+    assert [item["start"]["dateTime"][:10] for item in of_series(delta, series["id"])[1:]] == [
+        "2031-03-10",
+        "2031-03-17",
+    ]
+    rest = [item["start"]["dateTime"][:13] for item in of_series(delta, part["id"])[1:]]
+    assert rest == ["2031-03-24T08", "2031-03-31T07", "2031-04-07T07"]
+
+
+def test_invitations_are_answered_and_own_meetings_are_not(served, chiara):
+    made = create(chiara, single())
+    path = f"/v1.0/me/events/{made['id']}"
+    who = {"provider": "microsoft", "account": "chiara", "action": "respond", "event_id": made["id"]}
+
+    own = chiara.post(f"{path}/decline", json={})
+    served.control("/events", **who, response="accepted")
+    declined = chiara.post(f"{path}/decline", json={"sendResponse": True})
+
+    assert (own.status_code, declined.status_code) == (400, 202)
+    assert chiara.get(path).json()["responseStatus"]["response"] == "declined"

@@ -322,3 +322,40 @@ def test_channel_on_the_calendar_list_tells_of_calendars(served, hook):
     served.control("/calendars", provider="google", account="ada", action="add", name="Garden")
 
     assert sorted(entry["state"] for entry in sent(served, 2)) == ["exists", "sync"]
+
+
+def test_nothing_is_told_between_a_demand_for_reauthorization_and_the_answer(served, hook):
+    chiara = served.graph()
+    made = subscribe(chiara, hook).json()
+    served.control("/lifecycle", account="chiara", event="reauthorizationRequired")
+    hook.wait_for(1)
+
+    chiara.post("/v1.0/me/events", json=SINGLE)
+    chiara.post(f"/v1.0/subscriptions/{made['id']}/reauthorize")
+    chiara.post("/v1.0/me/events", json=SINGLE)
+
+    assert sorted(entry["state"] for entry in sent(served, 2)) == ["created", "reauthorizationRequired"]
+
+
+def test_ids_in_notifications_have_the_form_asked_for_at_creation(served, hook):
+    chiara = served.graph()
+    chiara.headers["Prefer"] = 'IdType="ImmutableId"'
+    subscribe(chiara, hook)
+
+    made = chiara.post("/v1.0/me/events", json=SINGLE).json()
+
+    (request,) = hook.wait_for(1)
+    assert json.loads(request.body)["value"][0]["resourceData"]["id"] == made["id"]
+
+
+def test_bursts_and_messages_of_stopped_channels_are_sent_on_request(served, hook):
+    ada = served.google()
+    channel = watch(ada, hook).json()
+    who = {"provider": "google", "account": "ada"}
+
+    burst = served.control("/push", **who, count=20)
+    ada.post("/calendar/v3/channels/stop", json={"id": channel["id"], "resourceId": channel["resourceId"]})
+    late = served.control("/push", **who, stopped=True)
+
+    assert (burst["sent"], late["sent"]) == (20, 1)
+    sent(served, 22)

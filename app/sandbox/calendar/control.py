@@ -116,7 +116,8 @@ def expire_tokens() -> tuple[Response, int]:
 def send_lifecycle() -> tuple[Response, int]:
     """Send a lifecycle notification to the Graph subscriptions of an account; `event` names the kind.
 
-    `subscriptionRemoved` removes the subscription first, as the service does.
+    `subscriptionRemoved` removes the subscription first, as the service does; after `reauthorizationRequired` nothing
+    is told until the application renews or reauthorizes.
     """
     asked, side = _asked(), current_side()
     if asked.get("event") not in _LIFECYCLE:
@@ -127,10 +128,26 @@ def send_lifecycle() -> tuple[Response, int]:
         for subscription in mine:
             if asked["event"] == "subscriptionRemoved":
                 del side.world.subscriptions[subscription["id"]]
+            if asked["event"] == "reauthorizationRequired":
+                subscription["is_paused"] = True
             url = subscription["lifecycleNotificationUrl"]
             if url:
                 side.push.send_graph(subscription, url, {"lifecycleEvent": asked["event"]}, asked["event"])
     return jsonify({"subscriptions": [s["id"] for s in mine]}), 200
+
+
+@blueprint.post("/push")
+def repeat_push() -> tuple[Response, int]:
+    """Send `count` (1) messages about nothing to all who listen to an account: a burst, or late ones.
+
+    Members: provider, account, count, and `stopped`: true sends to Google channels that were stopped.
+    """
+    asked, side = _asked(), current_side()
+    with side.sandbox.lock:
+        account = _account(side, asked)
+        count, to_stopped = int(asked.get("count", 1)), bool(asked.get("stopped"))
+        sent = side.push.repeat(account.provider, account.key, count, to_stopped=to_stopped)
+    return jsonify({"sent": sent}), 200
 
 
 @blueprint.get("/push")

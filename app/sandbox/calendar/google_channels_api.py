@@ -59,7 +59,7 @@ def stop_channel(caller: Caller) -> None:
     if channel is None or (channel["account"], channel["client"], channel["resource_id"]) != wanted:
         message = f"Channel '{asked.get('id')}' not found for project '000000000000'"
         raise GoogleError(404, "notFound", message)
-    del caller.side.world.channels[channel["id"]]
+    caller.side.world.stopped.append(caller.side.world.channels.pop(channel["id"]))
 
 
 def _is_generated(calendar: Calendar) -> bool:

@@ -91,6 +91,8 @@ def _create(caller: Caller) -> Json:
         "includeResourceData": None,
         "latestSupportedTlsVersion": asked.get("latestSupportedTlsVersion") or "v1_2",
         "kinds": kinds,
+        "is_immutable": caller.preferences.is_immutable,
+        "is_paused": False,
         "account": caller.account.key,
         "tenant_id": caller.account.tid,
     }
@@ -131,7 +133,7 @@ def renew(caller: Caller, subscription_id: str) -> Json:
     with caller.side.sandbox.lock:
         subscription = _find(caller, subscription_id)
         if "expirationDateTime" in asked:
-            subscription["expirationDateTime"] = _expiration(caller, asked)
+            subscription |= {"expirationDateTime": _expiration(caller, asked), "is_paused": False}
         if asked.get("notificationUrl"):
             subscription["notificationUrl"] = asked["notificationUrl"]
         return _shown(caller, subscription)
@@ -142,7 +144,7 @@ def renew(caller: Caller, subscription_id: str) -> Json:
 @graph_route(READ_FULL)
 def reauthorize(caller: Caller, subscription_id: str) -> tuple[None, int]:
     """Confirm that the account still allows a subscription; its expiry stays."""
-    _find(caller, subscription_id)
+    _find(caller, subscription_id)["is_paused"] = False
     return None, 204
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 from app.sandbox.calendar.delivery import Courier, Message
+from app.sandbox.calendar.graph_ids import MOVES, shown
 from app.sandbox.calendar.world import Change, Json, Mailbox, World
 from app.sandbox.fault_plan import FaultKind
 from app.sandbox.state import Sandbox
@@ -77,6 +78,23 @@ class PushSender:
         forged = _graph_message(url, common | entry | {"clientState": "forged"}, about | {"is": "forged"})
         self._dispatch("push.graph", subscription["account"], message, forged)
 
+    def repeat(self, provider: str, account: str, count: int, *, to_stopped: bool) -> int:
+        """Send `count` messages about nothing to everybody who listens to an account; return how many were sent.
+
+        `to_stopped`: to Google channels that were stopped, which the service goes on telling for a while.
+        """
+        if provider == "google":
+            known = self.world.stopped if to_stopped else list(self.world.channels.values())
+            channels = [channel for channel in known if channel["account"] == account] * count
+            for channel in channels:
+                self.send_google(channel, "exists")
+            return len(channels)
+        subscriptions = [s for s in self.world.subscriptions.values() if s["account"] == account] * count
+        for subscription in subscriptions:
+            entry = {"changeType": "updated", "resource": f"Users/{subscription['creatorId']}/Events/nothing"}
+            self.send_graph(subscription, subscription["notificationUrl"], entry, "updated")
+        return len(subscriptions)
+
     def close(self) -> None:
         """Stop sending."""
         self.courier.close()
@@ -102,7 +120,7 @@ class PushSender:
         for subscription in list(self.world.subscriptions.values()):
             if datetime.fromisoformat(subscription["expirationDateTime"]) <= now:
                 del self.world.subscriptions[subscription["id"]]
-            elif subscription["account"] == change.mailbox.account_key and change.kind in subscription["kinds"]:
+            elif _covers(subscription, change):
                 self.send_graph(
                     subscription, subscription["notificationUrl"], _entry(subscription, change), change.kind
                 )
@@ -128,13 +146,22 @@ def _graph_message(url: str, item: Json, about: dict[str, str]) -> Message:
     return Message(url, headers, body, lambda status: status not in _SUCCESS, about)
 
 
+def _covers(subscription: Json, change: Change) -> bool:
+    # What happens while the service waits for a reauthorization is never told.
+    is_mine = subscription["account"] == change.mailbox.account_key
+    return is_mine and change.kind in subscription["kinds"] and not subscription.get("is_paused")
+
+
 def _entry(subscription: Json, change: Change) -> Json:
-    resource = f"Users/{subscription['creatorId']}/Events/{change.item_id}"
+    item = change.calendar.items.get(change.item_id)
+    moves = 0 if item is None else item.body.get(MOVES, 0)
+    item_id = shown(change.item_id, is_immutable=bool(subscription.get("is_immutable")), moves=moves)
+    resource = f"Users/{subscription['creatorId']}/Events/{item_id}"
     data = {
         "@odata.type": "#Microsoft.Graph.Event",
         "@odata.id": resource,
         "@odata.etag": change.etag,
-        "id": change.item_id,
+        "id": item_id,
     }
     return {"changeType": change.kind, "resource": resource, "resourceData": data}
 

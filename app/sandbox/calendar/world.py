@@ -119,6 +119,8 @@ class World:
         self.mailboxes: dict[tuple[str, str], Mailbox] = {}
         self.channels: dict[str, Json] = {}
         """Google push channels by id."""
+        self.stopped: list[Json] = []
+        """Google push channels that were stopped; in memory only."""
         self.subscriptions: dict[str, Json] = {}
         """Graph subscriptions by id."""
         self.listeners: list[Listener] = []
