@@ -25,7 +25,7 @@ _DAYS: Final[Mapping[str, str]] = {
 _INDEXES: Final[Mapping[str, int]] = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1}
 _OCCURRENCE_DATE: Final = re.compile(r"\.(\d{4})-(\d{2})-(\d{2})$", re.ASCII)
 _SHORTEST_MONTH: Final = 28
-_FEBRUARY: Final = 2
+_SHORT_MONTHS: Final[Mapping[int, int]] = {2: _SHORTEST_MONTH, 4: 30, 6: 30, 9: 30, 11: 30}
 
 
 class UnknownPattern(ValueError):
@@ -72,9 +72,7 @@ def _absolute_monthly(pattern: Item) -> list[str]:
 def _absolute_yearly(pattern: Item) -> list[str]:
     month = _number(pattern, "month", 12)
     day = _number(pattern, "dayOfMonth", 31)
-    # In a yearly rule only 29 February can be missing.
-    shortest = _SHORTEST_MONTH if month == _FEBRUARY else 31
-    return ["FREQ=YEARLY", f"BYMONTH={month}", *_month_day(day, shortest)]
+    return ["FREQ=YEARLY", f"BYMONTH={month}", *_month_day(day, _SHORT_MONTHS.get(month, 31))]
 
 
 def _relative_monthly(pattern: Item) -> list[str]:
