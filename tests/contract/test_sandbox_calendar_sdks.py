@@ -1,6 +1,7 @@
 """Show the sandbox's calendars to clients nobody here wrote: google-api-python-client and msgraph-sdk."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -16,10 +17,11 @@ from msgraph.generated.models.date_time_time_zone import DateTimeTimeZone
 from msgraph.generated.models.event import Event
 from msgraph.generated.models.event_type import EventType
 from msgraph.generated.models.o_data_errors.o_data_error import ODataError
+from msgraph.generated.models.subscription import Subscription
 from msgraph.graph_request_adapter import GraphRequestAdapter, options
 from msgraph_core import GraphClientFactory
 
-from tests.contract.sandbox_calendars import GOOGLE, calendars
+from tests.contract.sandbox_calendars import GOOGLE, calendars, receiver
 
 # Warned about inside the SDK, when it loads its own request builders.
 pytestmark = [
@@ -98,6 +100,28 @@ def test_google_client_is_told_to_start_over_when_its_token_is_gone(served, goog
 
     assert refused.value.status_code == 410
     assert refused.value.error_details[0]["reason"] == "fullSyncRequired"
+
+
+def test_google_client_follows_the_calendar_list_and_asks_for_busy_times(served, google):
+    start = google.calendarList().list().execute()
+    made = served.control("/calendars", provider="google", account="ada", action="add", name="Shared")
+    who = {"provider": "google", "account": "ada", "calendar": made["id"]}
+    times = {"start": "2031-03-03T10:00:00", "end": "2031-03-03T11:00:00"}
+    served.control("/events", **who, action="add", title="Not for everybody", **times)
+    served.control("/calendars", **who, action="role", role="freeBusyReader", told=True)
+
+    delta = google.calendarList().list(syncToken=start["nextSyncToken"]).execute()
+    asked = {"timeMin": "2031-03-03T00:00:00Z", "timeMax": "2031-03-04T00:00:00Z", "items": [{"id": made["id"]}]}
+    busy = google.freebusy().query(body=asked).execute()["calendars"][made["id"]]["busy"]
+    blocks, _ = google_sync(google, made["id"])
+    served.control("/calendars", **who, action="remove")
+    removed = google.calendarList().list(syncToken=delta["nextSyncToken"]).execute()["items"]
+
+    assert [(entry["id"], entry["accessRole"]) for entry in delta["items"]] == [(made["id"], "freeBusyReader")]
+    assert busy == [{"start": "2031-03-03T09:00:00Z", "end": "2031-03-03T10:00:00Z"}]
+    assert [block["start"]["dateTime"] for block in blocks] == ["2031-03-03T10:00:00+01:00"]
+    assert "summary" not in blocks[0]
+    assert [(entry["id"], entry["deleted"]) for entry in removed] == [(made["id"], True)]
 
 
 class FixedToken:
@@ -196,3 +220,43 @@ def test_graph_client_creates_patches_and_deletes(served):
     assert [(item.id, item.subject) for item in changed] == [(made.id, "Renamed")]
     assert [(item.id, item.additional_data["@removed"]["reason"]) for item in gone] == [(made.id, "deleted")]
     assert (refused.response_status_code, refused.error.code) == (404, "ErrorItemNotFound")
+
+
+def test_graph_client_subscribes_renews_and_unsubscribes(served):
+    now = datetime.now(UTC).replace(microsecond=0)
+    later = now + timedelta(days=6)
+
+    async def work(client, url):
+        asked = Subscription(
+            change_type="created,updated,deleted",
+            notification_url=f"{url}/hook",
+            lifecycle_notification_url=f"{url}/life",
+            resource="me/events",
+            expiration_date_time=now + timedelta(days=1),
+            client_state="state",
+        )
+        made = await client.subscriptions.post(asked)
+        one = client.subscriptions.by_subscription_id(made.id)
+        renewed = await one.patch(Subscription(expiration_date_time=later))
+        await one.reauthorize.post()
+        await client.me.events.post(event_at(now + timedelta(days=2)))
+        listed = await client.subscriptions.get()
+        await one.delete()
+        with pytest.raises(ODataError) as gone:
+            await one.get()
+        return made, renewed, listed.value, gone.value
+
+    with receiver() as hook:
+        made, renewed, listed, gone = graph_run(served, lambda client: work(client, hook.url))
+        (told,) = hook.wait_for(1)
+
+    assert renewed.expiration_date_time == later
+    assert [subscription.id for subscription in listed] == [made.id]
+    assert json.loads(told.body)["value"][0]["subscriptionId"] == made.id
+    assert gone.response_status_code == 404
+
+
+def event_at(start):
+    times = (start, start + timedelta(hours=1))
+    begin, end = (DateTimeTimeZone(date_time=t.replace(tzinfo=None).isoformat(), time_zone="UTC") for t in times)
+    return Event(subject="Told of", start=begin, end=end)
