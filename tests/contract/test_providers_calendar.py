@@ -392,6 +392,25 @@ def test_trouble_has_one_name_each(side, fault, error):
     assert side.pages()
 
 
+def test_pages_that_come_again_and_again_under_other_links_are_left(side):
+    side.fault(side.events_operation, kind="endless", count=None)
+    if side.provider == "google":
+        side.fault("calendarlist", kind="endless", count=None)
+        with pytest.raises(ProviderUnavailable, match="endless_paging"):
+            side.adapter.list_calendars(side.token)
+
+    with pytest.raises(ProviderUnavailable, match="endless_paging"):
+        side.pages()
+
+
+@pytest.mark.parametrize("kind", ["duplicate", "shuffle"])
+def test_items_in_any_order_and_number_bring_the_same(side, kind):
+    whole = spans(Copy(side.window).apply(side.pages()), side)
+    side.fault(side.events_operation, kind=kind, count=None)
+
+    assert spans(Copy(side.window).apply(side.pages()), side) == whole
+
+
 def test_google_slows_down_with_a_403_too(google):
     google.fault("events", kind="status", status=403)
 

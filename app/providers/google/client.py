@@ -7,10 +7,11 @@ from typing import Final
 
 from app.domain.errors import ProviderUnavailable
 from app.domain.secret import Secret
-from app.providers.fields import text
+from app.providers.fields import children, text
 from app.providers.google.refusals import refusal
 from app.providers.http import OutboundClient, Reply
 from app.providers.json_reader import JSONObject, read_object
+from app.providers.page_guard import PageGuard
 
 MOST_PAGES: Final = 4_000
 """Pages may be short for no reason given; a million events in pages of a tenth still is no paging loop."""
@@ -63,14 +64,12 @@ class GoogleClient:
 def pages(fetch: Callable[[str | None], JSONObject]) -> Iterator[JSONObject]:
     """Follow ``nextPageToken`` to its end, which a provider in trouble may never send."""
     token: str | None = None
-    seen: set[str] = set()
+    guard = PageGuard()
     for _ in range(MOST_PAGES):
         page = fetch(token)
         yield page
         token = text(page, "nextPageToken")
         if token is None:
             return
-        if token in seen:
-            break
-        seen.add(token)
+        guard.take((f"{text(item, 'id')} {text(item, 'etag')}" for item in children(page, "items")), token)
     raise ProviderUnavailable("endless_paging")

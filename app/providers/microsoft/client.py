@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from app.domain.errors import ProviderUnavailable
@@ -15,13 +13,10 @@ from app.providers.http import OutboundClient, Reply
 from app.providers.json_reader import JSONObject, read_object
 from app.providers.microsoft.refusals import refusal
 from app.providers.microsoft.wire import PREFER, READ_SCOPE, is_own_link
+from app.providers.page_guard import PageGuard
 
 MOST_PAGES: Final = 20_000
 """A million items; more is a paging loop."""
-MOST_EMPTY_PAGES: Final = 100
-"""In a row. One now and then is normal, where other calendars have changed."""
-MOST_REPEATS: Final = 3
-"""Items may come twice in a round, whole pages hardly ever; the loop that never ends repeats them for good."""
 MOST_AT_A_TIME: Final = 4
 """Calls for one mailbox and application, beyond which Exchange answers 429."""
 _WAIT_S: Final = 10.0
@@ -81,7 +76,7 @@ class GraphClient:
         Raises ``ProviderUnavailable``: ``endless_paging`` (a known fault of delta: links change, contents repeat, no
         end comes) or ``foreign_link``.
         """
-        guard = _PageGuard()
+        guard = PageGuard()
         for _ in range(MOST_PAGES):
             page = self.get(own_link(url), params)
             yield page
@@ -90,7 +85,8 @@ class GraphClient:
                 return
             # The link holds all parameters.
             url, params = following, None
-            guard.take(page, following)
+            items = children(page, "value")
+            guard.take((f"{text(item, 'id')} {text(item, '@odata.etag')}" for item in items), following)
         raise ProviderUnavailable("endless_paging")
 
     def items(self, url: str, params: Mapping[str, str] | None = None) -> Iterator[Item]:
@@ -109,28 +105,3 @@ def own_link(link: str) -> str:
     if not is_own_link(link):
         raise ProviderUnavailable("foreign_link")
     return link
-
-
-class _PageGuard:
-    """Tells pages that lead somewhere from those that go round in circles."""
-
-    def __init__(self) -> None:
-        self._seen: Counter[bytes] = Counter()
-        self._links: set[bytes] = set()
-        self._empty_in_a_row = 0
-
-    def take(self, page: JSONObject, following: str) -> None:
-        """Look at a page and the link to the next one. Raises ``ProviderUnavailable('endless_paging')``."""
-        items = children(page, "value")
-        self._empty_in_a_row = 0 if items else self._empty_in_a_row + 1
-        contents = _digest(sorted(f"{text(item, 'id')} {text(item, '@odata.etag')}" for item in items))
-        self._seen[contents] += bool(items)
-        link = _digest([following])
-        is_loop = link in self._links or self._empty_in_a_row > MOST_EMPTY_PAGES or self._seen[contents] > MOST_REPEATS
-        self._links.add(link)
-        if is_loop:
-            raise ProviderUnavailable("endless_paging")
-
-
-def _digest(texts: Iterable[str]) -> bytes:
-    return hashlib.sha256("\n".join(texts).encode()).digest()
