@@ -30,7 +30,7 @@ from app.web.api import (
 from app.web.api.quick_lane import QuickLane
 from app.web.error_answers import register_error_handlers
 from app.web.failed_attempts import FailedAttempts
-from app.web.pages import agenda, connect_link, connections, consent, start
+from app.web.pages import agenda, calendar_files, connect_link, connections, consent, start
 from app.web.probes import ProbesByAnyName
 from app.web.security_headers import add_security_headers
 from app.web.settings import MAX_BODY_BYTES, WebSettings
@@ -41,6 +41,7 @@ _BLUEPRINTS = (
     connect_link.blueprint,
     connections.blueprint,
     agenda.blueprint,
+    calendar_files.blueprint,
     tokens.blueprint,
     revocation.blueprint,
     v1_tokens.blueprint,

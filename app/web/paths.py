@@ -37,6 +37,11 @@ def connection_path(connection_id: UUID) -> str:
     return f"{CONNECTIONS}/{connection_id}"
 
 
+def calendar_file_path(calendar_id: UUID) -> str:
+    """Return where a person downloads one of their calendars."""
+    return f"/calendars/{calendar_id}.ics"
+
+
 def connect_link_path(link_id: UUID) -> str:
     """Return the page of a connect link; it shows nothing to a browser that has not opened the link's address."""
     return f"{CONNECT_LINKS}/{link_id}"

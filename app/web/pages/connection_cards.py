@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from enum import StrEnum
 from typing import Protocol
+from uuid import UUID
 
 from app.domain.connections import Connection, Reason, Status
 from app.domain.features import Feature, offered_features
 from app.services.connections import ConnectionView
 from app.web import texts
-from app.web.paths import connection_path
+from app.web.paths import calendar_file_path, connection_path
 from app.web.times import ago, moment
 
 
 class ShownCalendar(Protocol):
     """What the pages read of a stored calendar."""
+
+    @property
+    def id(self) -> UUID:
+        """Return the id."""
 
     @property
     def name(self) -> str:
@@ -80,6 +85,8 @@ class CalendarLine:
     is_primary: bool
     status: str
     is_waiting: bool
+    file: str | None
+    """Where it can be downloaded; null until it has been read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +210,8 @@ def _line(row: ShownCalendar, now: datetime) -> CalendarLine:
         status = texts.CALENDAR_PROBLEM
     else:
         status = texts.CALENDAR_READ.format(events=texts.events(row.event_count), ago=ago(row.last_success_at, now))
-    return CalendarLine(row.name, row.is_primary, status, waiting)
+    file = None if row.last_success_at is None else calendar_file_path(row.id)
+    return CalendarLine(row.name, row.is_primary, status, waiting, file)
 
 
 def _is_waiting(row: ShownCalendar) -> bool:

@@ -12,6 +12,7 @@ from app.config import load_config
 from app.crypto.keyring import Keyring
 from app.crypto.sealing import build_sealer
 from app.store.postgres import PostgresStore
+from app.web.cookies import SESSION
 from tests.fake_provider import FakeProvider, FakeProviders, RecordingNudge
 from tests.faults.installation import write_files
 from tests.integration.reading.room import PUBLIC_URL, make_room
@@ -37,3 +38,17 @@ def room(tmp_path, database_url):
     services.hand_out_log.close()
     made.engine.dispose()
     store.close()
+
+
+@pytest.fixture
+def signed_in(room):
+    """Return a function that gives the browser of somebody who has signed in."""
+
+    def browser(person_id):
+        with room.store.transaction() as tx:
+            token = room.services.sessions.start(tx, person_id)
+        client = room.app.test_client()
+        client.set_cookie(SESSION, token.reveal(), domain="localhost")
+        return client
+
+    return browser

@@ -31,14 +31,13 @@ READ = (Feature.IDENTITY, Feature.CALENDAR_READ)
 def single(provider_id, start=NOW, length=timedelta(minutes=30), **changed):
     """Return a single event; dates make it an all-day one."""
     values = {
+        "status": EventStatus.CONFIRMED,
         "summary": f"Event {provider_id}",
         "time_zone": "Europe/Berlin",
         "all_day": not isinstance(start, datetime),
     }
-    return RemoteEvent(
-        provider_id, EventKind.SINGLE, EventStatus.CONFIRMED, None, None, start=start, end=start + length,
-        **(values | changed),
-    )  # fmt: skip
+    values |= {"series_id": None, "recurrence_id": None} | changed
+    return RemoteEvent(provider_id, EventKind.SINGLE, start=start, end=start + length, **values)
 
 
 def master(provider_id, start, length, *rules, **changed):
