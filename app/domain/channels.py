@@ -16,8 +16,11 @@ Google's are replaced by new ones, which need not be done often; Graph's are pro
 OVERLAP = timedelta(seconds=30)
 """How long a replaced channel stays beside its successor: no change may fall between the two."""
 
-FIRST_RETRY = 5
-"""Exponent of the first wait after a failure: about half a minute, then twice as long each time."""
+FIRST_RETRY = 9
+"""Exponent of the first wait for a channel after a failure: about six minutes, then twice as long each time."""
+
+FIRST_STOP_RETRY = 5
+"""The same for a channel that could not be stopped: about half a minute."""
 
 LONGEST_WAIT_S = 6 * 3600.0
 """Far shorter than the part of a life that is left when a renewal begins: it is tried many times before the end."""
@@ -45,12 +48,16 @@ def renew_at(kind: str, now: datetime, expires_at: datetime, spread: float) -> d
 
 def retry_in(failures: int, spread: float) -> timedelta:
     """Return how long to wait after ``failures`` failures in a row before this one."""
-    return timedelta(seconds=retry_delay_s(FIRST_RETRY + failures, spread, longest_s=LONGEST_WAIT_S))
+    return _wait(FIRST_RETRY + failures, spread)
 
 
 def stop_again_in(attempts: int, spread: float) -> timedelta | None:
     """Return how long to wait after ``attempts`` failed attempts to stop; null when it is to be left alone."""
-    return None if attempts >= MOST_STOPS else retry_in(attempts - 1, spread)
+    return None if attempts >= MOST_STOPS else _wait(FIRST_STOP_RETRY + attempts - 1, spread)
+
+
+def _wait(exponent: int, spread: float) -> timedelta:
+    return timedelta(seconds=retry_delay_s(exponent, spread, longest_s=LONGEST_WAIT_S))
 
 
 def rest_s(now: datetime, last_success_at: datetime | None) -> float:

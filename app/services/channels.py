@@ -167,9 +167,7 @@ class Channels:
             else:
                 tx.channels.stop_later(row.id, self.clock() + wait)
 
-    def _with_token(
-        self, connection_id: UUID, call: Callable[[Secret], T], validity_s: float = WORK_VALIDITY_S
-    ) -> T:
+    def _with_token(self, connection_id: UUID, call: Callable[[Secret], T], validity_s: float = WORK_VALIDITY_S) -> T:
         """Call the provider; a rejected token is renewed once."""
         token = self.access_tokens.get(connection_id, validity_s).token
         try:

@@ -73,9 +73,7 @@ class PostgresChannels:
         """
         calendar_id = select(_H.calendar_id).where(_H.id == channel_id).scalar_subquery()
         self._connection.execute(
-            update(sync_states)
-            .where(_S.calendar_id == calendar_id)
-            .values(channel_due_at=renew_at, channel_failures=0)
+            update(sync_states).where(_S.calendar_id == calendar_id).values(channel_due_at=renew_at, channel_failures=0)
         )
         row = self._connection.execute(
             update(channels).where(_H.id == channel_id).values(_opened(channel, now)).returning(*channels.c)
@@ -86,9 +84,7 @@ class PostgresChannels:
         ended = or_(_H.state == "creating", _H.expires_at <= now)
         self._connection.execute(delete(channels).where(*older, ended, _H.news.is_(None)))
         self._connection.execute(
-            update(channels)
-            .where(*older, _H.state == "active")
-            .values(state="stopping", stop_due_at=stop_others_at)
+            update(channels).where(*older, _H.state == "active").values(state="stopping", stop_due_at=stop_others_at)
         )
         return True
 
@@ -126,12 +122,14 @@ class PostgresChannels:
     def proven_at(self, calendar_id: UUID) -> datetime | None:
         """Return when the calendar's open channel last proved that notifications arrive; null without one."""
         opened = case((connections.c.kind == "microsoft", _H.activated_at))
-        return self._connection.scalar(
-            select(func.max(func.greatest(_H.last_seen_at, opened)))
+        row = self._connection.execute(
+            select(func.max(func.greatest(_H.last_seen_at, opened)).label("at"))
             .join(calendars, calendars.c.id == _H.calendar_id)
             .join(connections, connections.c.id == calendars.c.connection_id)
             .where(_H.calendar_id == calendar_id, _H.state == "active", _H.expires_at > func.clock_timestamp())
-        )
+        ).one()
+        proved: datetime | None = row.at
+        return proved
 
     def note(
         self, channel_ids: Sequence[UUID], now: datetime, *, missed: bool = False, message_number: int | None = None
@@ -171,9 +169,7 @@ class PostgresChannels:
     def stop_later(self, channel_id: UUID, at: datetime) -> None:
         """Count a failed attempt to stop a channel; try again then."""
         self._connection.execute(
-            update(channels)
-            .where(_H.id == channel_id)
-            .values(stop_due_at=at, stop_attempts=_H.stop_attempts + 1)
+            update(channels).where(_H.id == channel_id).values(stop_due_at=at, stop_attempts=_H.stop_attempts + 1)
         )
 
     def tidy(self, now: datetime, abandoned_before: datetime, limit: int) -> int:

@@ -107,7 +107,9 @@ def microsoft() -> Response:
     _refuse_encoded_body()
     if request.mimetype != JSON:
         abort(415)
-    current.services().notifications.graph(_notifications(request.get_data()))
+    items = _notifications(request.get_data())
+    if items:
+        current.services().notifications.graph(items)
     return make_response("", 202)
 
 
@@ -137,12 +139,13 @@ def _notifications(body: bytes) -> tuple[GraphNotification, ...]:
         abort(400)
     if len(items) > MOST_ITEMS:
         abort(413)
-    read = (_notification(item) for item in items)
+    # Sent with resource data, which no subscription of ours asks for.
+    read = () if "validationTokens" in batch else (_notification(item) for item in items)
     return tuple(item for item in read if item is not None)
 
 
 def _notification(item: object) -> GraphNotification | None:
-    if not isinstance(item, dict):
+    if not isinstance(item, dict) or "encryptedContent" in item:
         return None
     subscription_id, client_state = _short_text(item, "subscriptionId"), _short_text(item, "clientState")
     if subscription_id is None or client_state is None:

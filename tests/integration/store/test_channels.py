@@ -3,12 +3,17 @@
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
+from sqlalchemy import update
+
 from app.domain.calendars import Channel
 from app.domain.connections import Reason
+from app.store.schema import calendars
 from tests.integration.store.rows import HOLD, NOW, WINDOW
 
 RENEW = NOW + timedelta(days=5)
 END = NOW + timedelta(days=7)
+LATER = NOW + timedelta(seconds=30)
 
 
 def add(store, calendar, at=NOW):
@@ -20,12 +25,19 @@ def add(store, calendar, at=NOW):
 
 def activate(store, channel_id, provider_id=None, renew_at=RENEW):
     with store.transaction() as tx:
-        tx.channels.activate(channel_id, Channel(provider_id or str(channel_id), "resource", END), renew_at, NOW)
+        return tx.channels.activate(
+            channel_id, Channel(provider_id or str(channel_id), "resource", END), renew_at, NOW, LATER
+        )
 
 
 def claim(store, now=NOW, hold_until=HOLD):
     with store.transaction() as tx:
         return tx.channels.claim_missing(now, hold_until, 10)
+
+
+def claim_stops(store, now):
+    with store.transaction() as tx:
+        return [row.id for row in tx.channels.claim_stops(now, now + timedelta(minutes=1), 10)]
 
 
 def get(store, channel_id):
@@ -68,8 +80,10 @@ def test_a_new_channel_retires_the_older_ones(store, rows):
     activate(store, new)
 
     assert (get(store, old).state, get(store, unanswered), get(store, new).state) == ("stopping", None, "active")
+    assert claim_stops(store, LATER - timedelta(seconds=1)) == []
+    assert claim_stops(store, LATER) == [old]
+    assert claim_stops(store, LATER) == []
     with store.reading() as tx:
-        assert [row.id for row in tx.channels.stopping(10)] == [old]
         assert [row.id for row in tx.channels.of_calendar(calendar.id)] == [new, old]
         assert len(tx.channels.of_connection(calendar.connection_id)) == 2
 
@@ -89,7 +103,7 @@ def test_an_answer_for_a_channel_that_is_gone_changes_nothing(store, rows):
     with store.transaction() as tx:
         tx.connections.disconnect(calendar.connection_id, NOW)
 
-    activate(store, channel_id)
+    assert not activate(store, channel_id)
 
     assert get(store, channel_id) is None
 
@@ -136,15 +150,68 @@ def test_a_calendar_that_cannot_be_watched_is_left_alone(store, rows):
     assert claim(store, WINDOW.end) == ()
 
 
-def test_a_lost_channel_can_be_made_due_at_once(store, rows, peek):
+@pytest.mark.parametrize(
+    "unwanted", [{"is_selected": False}, {"paused_at": NOW}, {"removed_at": NOW}, {"access_role": "free_busy"}]
+)
+def test_a_calendar_nobody_wants_watched_has_no_channel(store, rows, peek, unwanted):
     calendar = rows.calendar()
-    activate(store, add(store, calendar), renew_at=WINDOW.end)
+    channel_id = add(store, calendar)
+    activate(store, channel_id)
     with store.transaction() as tx:
-        tx.channels.due_now(calendar.id)
+        assert tx.channels.retire_unwanted(NOW, 10) == 0
+        tx.channels._connection.execute(update(calendars).values(unwanted))
 
-    ((due_at, clock),) = peek("SELECT channel_due_at, clock_timestamp() FROM sync_states")
-    assert due_at <= clock
-    assert claim(store, clock) == (calendar.id,)
+    with store.transaction() as tx:
+        assert tx.channels.retire_unwanted(NOW, 10) == 1
+
+    assert claim_stops(store, NOW) == [channel_id]
+    assert claim(store, WINDOW.end) == ()
+    with store.transaction() as tx:
+        assert tx.channels.take(calendar.id, None, HOLD) is None
+        wanted = {"is_selected": True, "paused_at": None, "removed_at": None, "access_role": "owner"}
+        tx.channels._connection.execute(update(calendars).values(wanted))
+    assert claim(store, NOW) == (calendar.id,)
+
+
+def test_a_lost_channel_is_hurried_unless_it_is_due_anyway(store, rows):
+    calendar = rows.calendar()
+    activate(store, add(store, calendar), renew_at=NOW + timedelta(minutes=3))
+    with store.transaction() as tx:
+        assert tx.channels.hurry((calendar.id,), NOW, NOW + timedelta(minutes=4)) == ()
+        assert tx.channels.hurry((calendar.id,), NOW, NOW + timedelta(minutes=2)) == (calendar.id,)
+        assert tx.channels.hurry((calendar.id,), NOW, NOW + timedelta(minutes=2)) == ()
+
+    assert claim(store, NOW) == (calendar.id,)
+
+
+def test_word_of_a_change_waits_for_the_next_run_and_is_taken_once(store, rows, peek):
+    calendar = rows.calendar()
+    one, two = add(store, calendar), add(store, calendar)
+    with store.transaction() as tx:
+        assert set(tx.channels.note((one, two), NOW)) == {one, two}
+        assert tx.channels.note((one, two), LATER) == ()
+        assert tx.channels.note((one,), LATER, missed=True) == (one,)
+        assert tx.channels.note((one,), LATER) == ()
+    ((before,),) = peek("SELECT requested FROM sync_states")
+
+    for _ in range(2):
+        with store.transaction() as tx:
+            tx.calendars.claim_due(NOW, HOLD, 10)
+
+    assert peek("SELECT requested, check_due_at FROM sync_states") == [(before + 1, NOW)]
+    assert peek("SELECT DISTINCT news FROM channels") == [(None,)]
+
+
+def test_a_channel_with_word_is_not_dropped_before_it_is_taken(store, rows):
+    channel_id = add(store, rows.calendar())
+    activate(store, channel_id)
+    with store.transaction() as tx:
+        tx.channels.end(channel_id, NOW)
+        assert tx.channels.tidy(NOW, NOW, 10) == 0
+        tx.calendars.claim_due(NOW, HOLD, 10)
+        assert tx.channels.tidy(NOW, NOW, 10) == 1
+
+    assert get(store, channel_id) is None
 
 
 def test_channels_of_broken_connections_are_neither_made_nor_stopped(store, rows):
@@ -156,8 +223,8 @@ def test_channels_of_broken_connections_are_neither_made_nor_stopped(store, rows
         tx.connections.mark_needs_reconnect(calendar.connection_id, 1, Reason.REVOKED_BY_USER, NOW)
 
     assert claim(store, WINDOW.end) == ()
+    assert claim_stops(store, WINDOW.end) == []
     with store.reading() as tx:
-        assert tx.channels.stopping(10) == ()
         assert len(tx.channels.of_calendar(calendar.id)) == 2
 
 

@@ -1,3 +1,5 @@
+"""What the hooks let in. What is done with it, and who is genuine: ``tests/integration/sync/test_channels.py``."""
+
 import json
 from io import BytesIO
 
@@ -5,6 +7,7 @@ import pytest
 
 from app.domain.errors import StoreUnavailable
 from app.services.notifications import GraphNotification
+from app.web.settings import MAX_BODY_BYTES
 from tests.integration.web.conftest import PUBLIC_URL
 
 GOOGLE = {
@@ -14,6 +17,8 @@ GOOGLE = {
     "X-Goog-Resource-State": "exists",
     "X-Goog-Message-Number": "10",
 }
+
+CHUNKED = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
 
 
 def google(client, **changes):
@@ -40,7 +45,7 @@ def test_a_google_notification_is_one_call(client, services):
     ]
 
 
-def test_a_google_notification_that_is_not_genuine_is_not_found(client, services):
+def test_w01_a_google_notification_that_is_not_genuine_is_not_found(client, services):
     services.notifications.genuine = False
 
     assert google(client).status_code == 404
@@ -50,18 +55,18 @@ def test_a_google_notification_that_is_not_genuine_is_not_found(client, services
     "changes",
     [{"X-Goog-Channel-ID": None}, {"X-Goog-Channel-Token": None}, {"X-Goog-Channel-Token": "x" * 600}],
 )
-def test_an_unreadable_google_notification_reaches_no_service(client, services, changes):
+def test_w01_an_unreadable_google_notification_reaches_no_service(client, services, changes):
     assert google(client, **changes).status_code == 404
     assert services.notifications.calls == []
 
 
 @pytest.mark.parametrize("number", [None, "", "-1", "ten", "9" * 30])
-def test_an_odd_message_number_does_not_matter(client, services, number):
+def test_w02_an_odd_message_number_does_not_matter(client, services, number):
     assert google(client, **{"X-Goog-Message-Number": number}).status_code == 204
     assert services.notifications.calls[0][4] is None
 
 
-def test_graph_notifications_are_taken_item_by_item(client, services):
+def test_w05_graph_notifications_are_taken_item_by_item(client, services):
     good = {"subscriptionId": "s1", "clientState": "c1", "resource": "Users/1/Events/2", "changeType": "updated"}
     lifecycle = {"subscriptionId": "s2", "clientState": "c2", "lifecycleEvent": "missed"}
     bad = [None, 1, [], {}, {"subscriptionId": "s3"}, {"subscriptionId": 4, "clientState": "c"}, {"clientState": "x"}]
@@ -81,13 +86,46 @@ def test_garbage_is_refused_and_never_a_server_error(client, services, body):
     assert services.notifications.calls == []
 
 
-def test_too_much_is_refused(client):
-    assert microsoft(client, {"value": [{}] * 1001}).status_code == 413
-    assert microsoft(client, {"value": ["x" * 300_000]}).status_code == 413
+def test_w05_more_than_a_batch_can_have_is_refused(client, services):
+    item = {"subscriptionId": "s1", "clientState": "c1"}
+
+    assert microsoft(client, {"value": [item] * 1001}).status_code == 413
+    assert microsoft(client, {"value": ["x" * MAX_BODY_BYTES]}).status_code == 413
+    assert services.notifications.calls == []
+    assert microsoft(client, {"value": [item] * 1000}).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "more", [{"encryptedContent": {"data": "x"}}, {"encryptedContent": None}, {"validationTokens": ["x"]}]
+)
+def test_w06_notifications_with_resource_data_are_refused(client, services, more):
+    """No subscription of ours asks for them, so nobody honest sends any."""
+    plain = {"subscriptionId": "s1", "clientState": "c1"}
+    batch = {"value": [plain], **more} if "validationTokens" in more else {"value": [plain, plain | more]}
+
+    assert microsoft(client, batch).status_code == 202
+
+    taken = [items for _, items in services.notifications.calls]
+    assert taken == ([] if "validationTokens" in more else [(GraphNotification("s1", "c1", None),)])
+
+
+def test_w07_what_a_notification_says_of_its_resource_is_not_read(client, services):
+    """What to fetch comes from our own rows."""
+    plain = {"subscriptionId": "s1", "clientState": "c1"}
+    spoofed = plain | {"resource": "Users/other/Events/x", "resourceData": {"id": "../../me/messages", "@odata.id": 1}}
+
+    assert microsoft(client, {"value": [spoofed]}).status_code == 202
+    headers = {"X-Goog-Resource-URI": "https://elsewhere.example/calendar"}
+    assert google(client, **headers).status_code == 204
+
+    assert services.notifications.calls == [
+        ("graph", (GraphNotification("s1", "c1", None),)),
+        ("google", GOOGLE["X-Goog-Channel-ID"], "channel-token", "resource", 10, "exists"),
+    ]
 
 
 @pytest.mark.parametrize(("size", "status"), [(300_000, 413), (1000, 202)])
-def test_a_body_of_unannounced_length_is_never_taken_in_part(client, services, size, status):
+def test_w10_a_body_of_unannounced_length_is_never_taken_in_part(client, services, size, status):
     body = b'{"value": []}' + b" " * size
 
     answer = client.post(
@@ -95,22 +133,68 @@ def test_a_body_of_unannounced_length_is_never_taken_in_part(client, services, s
         base_url=PUBLIC_URL,
         input_stream=BytesIO(body),
         content_type="application/json",
-        environ_overrides={"wsgi.input_terminated": True},
+        environ_overrides=CHUNKED,
     )
 
     assert answer.status_code == status
 
 
-def test_other_media_types_and_packed_bodies_are_refused(client):
+class Endless:
+    """A body that never ends; counts what was read of it."""
+
+    given = 0
+
+    def read(self, size=-1):
+        assert size > 0, "somebody wants all of it"
+        self.given += size
+        return b" " * size
+
+    def readline(self, size=-1):
+        return self.read(size)
+
+    def tell(self):
+        return 0
+
+    def seek(self, *_):
+        pass
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("path", ["google", "microsoft"])
+def test_w10_a_body_without_end_is_read_to_the_cap_and_no_further(client, path):
+    body = Endless()
+
+    answer = client.post(
+        f"/hooks/{path}",
+        base_url=PUBLIC_URL,
+        headers=GOOGLE,
+        input_stream=body,
+        content_type="application/json",
+        environ_overrides=CHUNKED,
+    )
+
+    assert answer.status_code == 413
+    assert body.given <= MAX_BODY_BYTES + 65_536
+
+
+def test_w10_other_media_types_and_packed_bodies_are_refused(client):
     assert microsoft(client, "{}", content_type="text/plain").status_code == 415
     assert microsoft(client, "{}", headers={"Content-Encoding": "gzip"}).status_code == 415
     assert google(client, **{"Content-Encoding": "gzip"}).status_code == 415
 
 
 @pytest.mark.parametrize(
-    "token", ["Validation: Testing client application reachability", "<script>alert(1)</script>", "100%25 ü"]
+    "token",
+    [
+        "Validation: Testing client application reachability",
+        "<script>alert(1)</script>",
+        "100%25 ü",
+        "a\r\nSet-Cookie: x=1\r\n\r\n<html>",
+    ],
 )
-def test_the_validation_token_comes_back_as_plain_text_decoded_once(client, services, token):
+def test_w03_the_validation_token_comes_back_as_plain_text_decoded_once(client, services, token):
     services.notifications.pending = True
 
     answer = validation(client, token)
@@ -120,23 +204,26 @@ def test_the_validation_token_comes_back_as_plain_text_decoded_once(client, serv
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "sandbox" in answer.headers["Content-Security-Policy"]
+    assert "Set-Cookie" not in answer.headers
 
 
-def test_nobody_gets_an_echo_while_no_subscription_is_being_made(client):
+def test_w03_nobody_gets_an_echo_while_no_subscription_is_being_made(client):
     answer = validation(client, "anything")
 
     assert answer.status_code == 404
     assert b"anything" not in answer.get_data()
 
 
-def test_a_validation_with_two_tokens_or_a_long_one_is_refused(client, services):
+def test_w03_two_tokens_or_a_long_one_are_refused(client, services):
     services.notifications.pending = True
 
+    assert validation(client, "x" * 1024).status_code == 200
     assert validation(client, "x" * 1025).status_code == 400
+    assert validation(client, "x" * 1_000_000).status_code == 400
     assert validation(client, ["a", "b"]).status_code == 400
 
 
-def test_a_validation_with_a_body_is_only_a_validation(client, services):
+def test_w03_a_validation_with_a_body_is_only_a_validation(client, services):
     services.notifications.pending = True
 
     answer = microsoft(client, {"value": []}, query_string={"validationToken": "token"})
