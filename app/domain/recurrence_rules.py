@@ -47,6 +47,8 @@ _NUMBER_PARTS = frozenset(
 )
 _MOST_INTERVAL = 100_000
 """Anything larger is a typing error, and only makes the walk overflow."""
+_MOST_RULES = 10
+"""Rules in one series: nobody makes more than two, and each may cost half a second."""
 _STAMP = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2})(Z?))?")
 _BYDAY = re.compile(r"([+-]?\d{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
 _LINE = re.compile(r"(RRULE|EXRULE|RDATE|EXDATE)((?:;[^:]*)?):(.+)", re.IGNORECASE | re.DOTALL)
@@ -113,6 +115,8 @@ def parse_lines(lines: Iterable[str]) -> RuleSet:
             found[name].append(_rule(match[3]))
         else:
             dates[name].extend(_moments(match[2], match[3]))
+    if len(found["RRULE"]) + len(found["EXRULE"]) > _MOST_RULES:
+        raise Unrepresentable("unsupported_rule")
     return RuleSet(tuple(found["RRULE"]), tuple(found["EXRULE"]), tuple(dates["RDATE"]), tuple(dates["EXDATE"]))
 
 
@@ -171,6 +175,9 @@ def _rule(text: str) -> Rule:
     if frequency is None:
         # No calendar offers rules by the minute, and a crafted one keeps the walk busy for minutes.
         raise Unrepresentable("unsupported_rule" if name in ("MINUTELY", "SECONDLY") else "bad_rule")
+    if frequency == HOURLY and "BYSETPOS" in parts:
+        # The same, when the position lies beyond the few instances of an hour.
+        raise Unrepresentable("unsupported_rule")
     until = parts.pop("UNTIL", None)
     return Rule(
         frequency=frequency,

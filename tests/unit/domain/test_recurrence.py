@@ -1,12 +1,14 @@
 """Expansion of series: set construction, clock changes, exceptions, bounds."""
 
+import zoneinfo
 from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
 
 import pytest
 
 from app.domain.calendars import Busy, EventKind, EventStatus, RemoteEvent, Series, Window
 from app.domain.errors import Unrepresentable
-from app.domain.recurrence import expand, single_occurrence, standalone
+from app.domain.recurrence import expand, expander_version, single_occurrence, standalone
 
 YEAR = Window(datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -295,6 +297,7 @@ def test_an_old_endless_series_is_walked_from_the_window():
         ("RRULE:FREQ=HOURLY;BYMINUTE=0,1,2,3,4,5,6,7,8,9", "too_many_instances"),
         ("RRULE:FREQ=SECONDLY", "unsupported_rule"),
         ("RRULE:FREQ=MINUTELY;COUNT=3", "unsupported_rule"),
+        ("RRULE:FREQ=HOURLY;BYMINUTE=0,30;BYSETPOS=9", "unsupported_rule"),
         ("RRULE:FREQ=DAILY;BYEASTER=1", "unsupported_rule"),
         ("RRULE:FREQ=MONTHLY;RSCALE=CHINESE", "unsupported_rule"),
         ("RRULE:FREQ=FORTNIGHTLY", "bad_rule"),
@@ -310,6 +313,19 @@ def test_what_cannot_be_expanded_says_why(rule, code):
         expand(Series(master("2020-01-01T08:00", "2020-01-01T08:30", rule)), YEAR)
 
     assert caught.value.detail == code
+
+
+def test_more_rules_than_anybody_makes_are_refused():
+    lines = ["RRULE:FREQ=YEARLY;COUNT=1"] * 10
+
+    assert starts(master("2025-01-01T08:00", "2025-01-01T08:30", *lines)) == ["01-01T08:00"]
+    with pytest.raises(Unrepresentable, match="unsupported_rule"):
+        starts(master("2025-01-01T08:00", "2025-01-01T08:30", *lines, "EXRULE:FREQ=YEARLY;COUNT=1"))
+
+
+def test_the_version_names_the_zone_database_and_there_is_no_other():
+    assert expander_version().endswith(f":{version('tzdata')}")
+    assert zoneinfo.TZPATH == ()
 
 
 def test_more_occurrences_than_the_cap_are_refused():
