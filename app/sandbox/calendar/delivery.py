@@ -76,9 +76,11 @@ class Courier:
 
     def _work(self) -> None:
         while (message := self._next()) is not None:
+            began_at = time.time()
             status = post(message.url, message.headers, message.body, tls=self.tls)
             with self._changed:
-                self.record.append({**message.about, "attempt": message.attempt + 1, "status": status})
+                told = {**message.about, "attempt": message.attempt + 1, "status": status, "began_at": began_at}
+                self.record.append(told)
                 self._in_hand -= 1
                 self._changed.notify_all()
             if message.attempt < len(_PAUSES_S) and message.repeats_on(status):
