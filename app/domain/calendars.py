@@ -108,6 +108,8 @@ class RemoteEvent:
     busy: Busy = Busy.BUSY
     event_type: str = "default"
     """The provider's own word."""
+    unknown_values: Mapping[str, str] | None = None
+    """What the provider said in words nobody knows yet, by its own names; read as what hides and blocks most."""
     privacy: str = "default"
     """``default``, ``public`` or ``private``."""
     self_response: str | None = None

@@ -6,7 +6,7 @@ NUL characters and unpaired surrogates, which JSON allows and PostgreSQL does no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 Item = Mapping[str, object]
@@ -25,6 +25,12 @@ def link(item: Item, name: str) -> str | None:
     """Return a text field that is a web address; null for anything a page should not link to."""
     value = text(item, name)
     return value if value is not None and value.lower().startswith(("https://", "http://")) else None
+
+
+def unknown_values(said: Mapping[str, str | None], known: Mapping[str, Collection[str]]) -> dict[str, str] | None:
+    """Return what of ``said`` is none of the words ``known`` for its name; null when all is known or absent."""
+    unknown = {name: value for name, value in said.items() if value is not None and value not in known[name]}
+    return unknown or None
 
 
 def flag(item: Item, name: str) -> bool:

@@ -31,7 +31,7 @@ _PLAIN = (
 )
 """Text columns that are called what the field is called."""
 
-_JSON = ("rules_raw", "organizer", "attendees")
+_JSON = ("rules_raw", "organizer", "attendees", "unknown_values")
 
 
 def item_values(event: RemoteEvent) -> dict[str, object]:
@@ -63,6 +63,7 @@ def read_event(row: Row[*tuple[Any, ...]]) -> RemoteEvent:
         busy=Busy(row.busy),
         is_organizer=row.is_organizer,
         organizer=row.organizer,
+        unknown_values=row.unknown_values,
         attendees=tuple(row.attendees),
         attendees_omitted=row.attendees_omitted,
         sequence=row.sequence,
@@ -97,6 +98,7 @@ def _content(event: RemoteEvent) -> dict[str, Any]:
         "busy": event.busy.value,
         "is_organizer": event.is_organizer,
         "organizer": storable(event.organizer),
+        "unknown_values": storable(event.unknown_values),
         "attendees": storable(event.attendees),
         "attendees_omitted": event.attendees_omitted,
         "sequence": sequence if sequence is not None and abs(sequence) <= BIGGEST else None,

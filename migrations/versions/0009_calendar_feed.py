@@ -31,6 +31,7 @@ UP = (
         ADD COLUMN check_due_at TIMESTAMP WITH TIME ZONE,
         ADD COLUMN channel_failures BIGINT DEFAULT '0' NOT NULL
     """,
+    "ALTER TABLE events ADD COLUMN unknown_values JSONB",
     "CREATE INDEX ix_sync_states_check_due_at ON sync_states (check_due_at)",
     """
     ALTER TABLE channels
@@ -66,6 +67,7 @@ UP = (
         rules_raw JSONB,
         busy TEXT,
         event_type TEXT,
+        unknown_values JSONB,
         privacy TEXT,
         self_response TEXT,
         is_organizer BOOLEAN,
@@ -181,6 +183,7 @@ DOWN = (
         DROP COLUMN check_due_at,
         DROP COLUMN channel_failures
     """,
+    "ALTER TABLE events DROP COLUMN unknown_values",
     "ALTER TABLE calendars DROP COLUMN is_selected, DROP COLUMN paused_at",
     "ALTER TABLE connections DROP COLUMN calendar_list_cursor",
 )

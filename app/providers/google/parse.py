@@ -6,7 +6,7 @@ Source: the Event and CalendarListEntry resources of the Calendar API v3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -22,7 +22,19 @@ from app.domain.calendars import (
 from app.domain.errors import Unrepresentable
 from app.domain.recurrence_rules import parse_lines, repair_lines, with_start_month
 from app.domain.zones import find_zone, iana_name
-from app.providers.fields import Item, child, children, flag, instant, link, listed, storable, text, whole
+from app.providers.fields import (
+    Item,
+    child,
+    children,
+    flag,
+    instant,
+    link,
+    listed,
+    storable,
+    text,
+    unknown_values,
+    whole,
+)
 from app.providers.google.times import BadTime, Zone, read_point, read_span, read_zone
 
 MOST_ATTENDEES: Final = 200
@@ -40,6 +52,12 @@ _RESPONSES: Final[Mapping[str, str]] = {
     "declined": "declined",
     "tentative": "tentative",
     "needsAction": "needs_action",
+}
+_KNOWN: Final[Mapping[str, Collection[str]]] = {
+    "status": tuple(EventStatus),
+    "transparency": ("opaque", "transparent"),
+    "visibility": ("default", "public", "private", "confidential"),
+    "responseStatus": _RESPONSES,
 }
 _PRIVACY: Final[Mapping[str, str]] = {"default": "default", "public": "public"}
 """Any other word is private: one nobody knows yet must not show what it was meant to hide."""
@@ -112,6 +130,7 @@ def _described(item: Item, zone: Zone) -> RemoteEvent:
         time_zone_raw=zone.raw,
         busy=_busy(item),
         event_type=text(item, "eventType") or "default",
+        unknown_values=_unknown_values(item),
         privacy=_PRIVACY.get(text(item, "visibility") or "default", "private"),
         self_response=_self_response(item),
         is_organizer=flag(organizer, "self"),
@@ -192,9 +211,18 @@ def _busy(item: Item) -> Busy:
     return Busy.BUSY
 
 
+def _unknown_values(item: Item) -> dict[str, str] | None:
+    said = {name: text(item, name) for name in ("status", "transparency", "visibility")}
+    return unknown_values(said | {"responseStatus": text(_own_attendee(item) or {}, "responseStatus")}, _KNOWN)
+
+
+def _own_attendee(item: Item) -> Item | None:
+    return next((attendee for attendee in children(item, "attendees") if flag(attendee, "self")), None)
+
+
 def _self_response(item: Item) -> str | None:
     """Return the person's own answer; an organizer who is no attendee has none but that."""
-    own = next((attendee for attendee in children(item, "attendees") if flag(attendee, "self")), None)
+    own = _own_attendee(item)
     if own is not None:
         return _RESPONSES.get(text(own, "responseStatus") or "")
     return "organizer" if flag(child(item, "organizer"), "self") else None

@@ -5,7 +5,7 @@ Source: Graph v1.0 reference, resource types event and calendar.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final
@@ -21,7 +21,7 @@ from app.domain.calendars import (
 )
 from app.domain.recurrence import busy_of
 from app.domain.zones import find_zone
-from app.providers.fields import Item, child, children, flag, instant, link, listed, storable_json, text
+from app.providers.fields import Item, child, children, flag, instant, link, listed, storable_json, text, unknown_values
 from app.providers.microsoft.patterns import excluded_lines, rule_lines
 from app.providers.microsoft.times import BadTime, is_all_day, original_id, own_zone, read_span
 
@@ -41,6 +41,12 @@ _RESPONSES: Final[Mapping[str, str]] = {
     "tentativelyAccepted": "tentative",
     "notResponded": "needs_action",
     "none": "needs_action",
+}
+_KNOWN: Final[Mapping[str, Collection[str]]] = {
+    "type": ("singleInstance", "occurrence", "exception", "seriesMaster"),
+    "showAs": (*_BUSY, "unknown"),
+    "sensitivity": ("normal", "personal", "private", "confidential"),
+    "response": _RESPONSES,
 }
 _NOT_PRIVATE: Final = "normal"
 """Any other sensitivity is private: one nobody knows yet must not show what it was meant to hide."""
@@ -162,6 +168,7 @@ def _described(item: Item, kind: EventKind) -> RemoteEvent:
         time_zone=own_zone(item),
         time_zone_raw=text(item, "originalStartTimeZone"),
         busy=_busy(item),
+        unknown_values=_unknown_values(item),
         privacy="default" if (text(item, "sensitivity") or _NOT_PRIVATE) == _NOT_PRIVATE else "private",
         self_response=_self_response(item),
         is_organizer=is_organizer,
@@ -199,6 +206,11 @@ def _busy(item: Item) -> Busy:
     if response == "declined":
         return Busy.FREE
     return Busy.TENTATIVE if shown is Busy.BUSY and response == "tentative" else shown
+
+
+def _unknown_values(item: Item) -> dict[str, str] | None:
+    said = {name: text(item, name) for name in ("type", "showAs", "sensitivity")}
+    return unknown_values(said | {"response": text(child(item, "responseStatus"), "response")}, _KNOWN)
 
 
 def _self_response(item: Item) -> str | None:

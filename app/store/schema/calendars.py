@@ -114,6 +114,8 @@ events = Table(
     Column("rules_raw", JSONB(none_as_null=True)),
     Column("busy", Text, nullable=False),
     Column("event_type", Text, nullable=False),
+    # Words of the provider's that nobody knew when they were read.
+    Column("unknown_values", JSONB(none_as_null=True)),
     Column("privacy", Text, nullable=False),
     Column("self_response", Text),
     Column("is_organizer", Boolean, nullable=False),

@@ -69,6 +69,27 @@ def test_busy_follows_the_flag_then_the_answer_then_the_type(fields, busy):
     assert parsed(TIMED, fields).busy is busy
 
 
+def test_words_nobody_knows_yet_hide_and_block_and_are_kept():
+    event = parsed(
+        TIMED,
+        {
+            "status": "wavering",
+            "transparency": "opalescent",
+            "visibility": "secret",
+            "attendees": [{"self": True, "responseStatus": "mulling"}],
+        },
+    )
+
+    assert (event.busy, event.privacy, event.status) == (Busy.BUSY, "private", EventStatus.CONFIRMED)
+    assert event.unknown_values == {
+        "status": "wavering",
+        "transparency": "opalescent",
+        "visibility": "secret",
+        "responseStatus": "mulling",
+    }
+    assert parsed(TIMED).unknown_values is None
+
+
 def test_people_links_and_texts_are_kept():
     event = parsed(
         TIMED,

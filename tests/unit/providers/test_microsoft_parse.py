@@ -96,6 +96,16 @@ def test_an_item_is_what_its_type_or_its_members_say(fields, kind):
     assert kind_of(fields) is kind
 
 
+def test_words_nobody_knows_yet_hide_and_block_and_are_kept():
+    said = {"type": "echo", "showAs": "commuting", "sensitivity": "secret"}
+
+    event = parsed(TIMED, {**said, "responseStatus": {"response": "mulling"}})
+
+    assert (event.busy, event.privacy) == (Busy.BUSY, "private")
+    assert event.unknown_values == {**said, "response": "mulling"}
+    assert parsed(TIMED, {"showAs": "unknown"}).unknown_values is None
+
+
 def test_people_links_and_texts_are_kept():
     event = parsed(
         TIMED,
