@@ -15,9 +15,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
+from uuid import uuid4
 
 import pytest
 import requests
@@ -175,7 +177,17 @@ def seeded(place: Installation) -> tuple[Connection, Connection]:
     return working, broken
 
 
-def strict(document: dict[str, Any], connections: tuple[Connection, ...], link_id: str) -> dict[str, Any]:
+def synced_calendar(place: Installation, connection: Connection) -> str:
+    """Return the id of a calendar that has been read."""
+    place.services.calendar_lists.read(connection.id)
+    calendar_id = place.calendars(connection.id)[0]
+    place.services.calendar_sync.sync(calendar_id)
+    return str(calendar_id)
+
+
+def strict(
+    document: dict[str, Any], connections: tuple[Connection, ...], link_id: str, calendar_id: str
+) -> dict[str, Any]:
     """Close the objects of the document, and let the judge choose from what there is."""
     for schema in document["components"]["schemas"].values():
         if "properties" in schema:
@@ -183,7 +195,7 @@ def strict(document: dict[str, Any], connections: tuple[Connection, ...], link_i
     seed_bodies(document["components"]["schemas"], connections)
     for path, methods in document["paths"].items():
         for operation in methods.values():
-            seed_operation(path, operation, connections, link_id)
+            seed_operation(path, operation, connections, link_id, calendar_id)
     return document
 
 
@@ -203,10 +215,20 @@ def seed_bodies(schemas: dict[str, Any], connections: tuple[Connection, ...]) ->
     link["required"].append("person")
 
 
-def seed_operation(path: str, operation: dict[str, Any], connections: tuple[Connection, ...], link_id: str) -> None:
+def seed_operation(
+    path: str, operation: dict[str, Any], connections: tuple[Connection, ...], link_id: str, calendar_id: str
+) -> None:
     for parameter in operation.get("parameters", []):
         if parameter["name"] == "link_id":
             parameter["schema"]["enum"] = [link_id]
+        if parameter["name"] == "calendar_id":
+            parameter["schema"]["enum"] = [calendar_id]
+        if parameter["name"] == "user":
+            parameter["schema"] |= {"items": {"enum": [str(connections[0].person_id)]}, "minItems": 1}
+            parameter["required"] = True
+        if parameter["name"] in {"from", "to"}:
+            at = datetime.now(UTC) + timedelta(days=14 if parameter["name"] == "to" else -14)
+            parameter["schema"]["enum"] = [at.isoformat()]
     for content in operation.get("requestBody", {}).get("content", {}).values():
         # Those of the document are about somebody else's connections.
         content.pop("example", None)
@@ -221,7 +243,9 @@ def token_examples(ids: list[str]) -> dict[str, Any]:
 
 
 def test_the_running_product_answers_as_its_document_says(served):
-    document = strict(served.document(), seeded(served.place), served.link())
+    connections = seeded(served.place)
+    calendar_id = synced_calendar(served.place, connections[0])
+    document = strict(served.document(), connections, served.link(), calendar_id)
 
     verdict = served.judge(document, "--phases", "examples,coverage,fuzzing", "--max-examples", "10")
 
@@ -235,6 +259,10 @@ def test_the_running_product_answers_as_its_document_says(served):
         ("/v1/tokens", 400, "interaction_required"),
         ("/v1/tokens/explain", 200, None),
         ("/v1/connections", 200, None),
+        ("/v1/calendars", 200, None),
+        (f"/v1/calendars/{calendar_id}.ics", 200, None),
+        ("/v1/events", 200, None),
+        ("/v1/changes", 200, None),
         ("/v1/connect-links", 201, None),
         (f"/v1/connect-links/{served.link_id}", 200, None),
     }
@@ -247,7 +275,7 @@ def test_planted_undocumented_answers_are_found(served):
         "health.ready": lambda: "ready",
         "listing.connections": lambda: json_answer({"connections": [], "planted": 1}),
     }
-    document = strict(served.document(), seeded(served.place), served.link())
+    document = strict(served.document(), seeded(served.place), served.link(), str(uuid4()))
     for endpoint, view in planted.items():
         # Who may call stays declared, or the route would serve nobody.
         vars(view).update(vars(served.app.view_functions[endpoint]))
