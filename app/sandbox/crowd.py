@@ -1,6 +1,7 @@
 """Many people at once who have granted something already, for experiments with crowds; and what all of them hold."""
 
 import secrets
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,8 +48,10 @@ def settle_crowd(state: Sandbox, provider: str, scopes: Sequence[str], *, count:
 
 def _account(provider: Provider, key: str, state: Sandbox) -> Account:
     tenant = next(iter(state.accounts.tenants.values()))
+    # Microsoft's object ids are GUIDs, and clients check that.
+    subject = str(uuid.uuid4()) if provider == "microsoft" else f"crowd-{key}"
     return Account(
-        provider, key, f"crowd-{key}", f"{key}@example.com", "Crowd", key, "UTC",
+        provider, key, subject, f"{key}@example.com", "Crowd", key, "UTC",
         tid=tenant.tid if provider == "microsoft" else None,
     )  # fmt: skip
 
