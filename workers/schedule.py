@@ -13,6 +13,8 @@ TICKS: dict[str, tuple[float, str]] = {
     "list_calendars_due": (5.0, "sync"),
     "sync_due": (1.0, "sync"),
     "open_channels_due": (5.0, "push"),
+    "check_calendars": (30.0, "maint"),
+    "tidy_rounds": (600.0, "maint"),
     "chain_audit": (2.0, "maint"),
     "stop_channels": (30.0, "push"),
     "care_for_grants": (600.0, "maint"),

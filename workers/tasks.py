@@ -35,6 +35,8 @@ TICK_TASKS: Mapping[str, Claim] = {
     "list_calendars_due": lambda services: _hint(services.due_work.calendar_lists(), services.nudge.list_calendars),
     "sync_due": lambda services: _hint(services.due_work.syncs(), services.nudge.sync_calendar),
     "open_channels_due": lambda services: _hint(services.due_work.channels(), services.nudge.open_channel),
+    "check_calendars": lambda services: services.calendar_checks.check_due(),
+    "tidy_rounds": lambda services: services.calendar_checks.discard_left_over(),
     "chain_audit": lambda services: services.hand_out_log.collect(),
     "care_for_grants": lambda services: services.grant_care.care(),
     "stop_channels": lambda services: services.channels.tend(),

@@ -14,6 +14,7 @@ from typing import TypedDict
 
 from app.bootstrap.adapters import care_settings, configured_providers, provider_gate, signed_token_parts, utc_now
 from app.bootstrap.surroundings import broker_check
+from app.budgets import RedisBudget
 from app.config import LoadedConfig
 from app.crypto.keyring import Keyring
 from app.crypto.sealing import build_sealer
@@ -24,10 +25,12 @@ from app.services.access_tokens import AccessTokens
 from app.services.audit_chain import AuditChain
 from app.services.authorization import Authorization
 from app.services.calendar_access import CalendarAccess
+from app.services.calendar_checks import CalendarChecks
 from app.services.calendar_export import CalendarExport
 from app.services.calendar_lists import CalendarLists
 from app.services.calendar_reading import CalendarReading
 from app.services.calendar_sync import CalendarSync, SyncSettings
+from app.services.call_pace import CallPace
 from app.services.callers import Callers, build_callers
 from app.services.change_feed import ChangeFeed
 from app.services.channels import Channels
@@ -44,6 +47,7 @@ from app.services.health import Health
 from app.services.hourly_quota import HourlyQuota
 from app.services.notifications import Notifications
 from app.services.person_switches import PersonSwitches
+from app.services.places import Places
 from app.services.policy_admin import PolicyAdmin
 from app.services.provider_gate import BreakerGate
 from app.services.provider_overview import ProviderOverview
@@ -103,6 +107,7 @@ class Services:
     calendar_export: CalendarExport
     calendar_lists: CalendarLists
     calendar_sync: CalendarSync
+    calendar_checks: CalendarChecks
     channels: Channels
     notifications: Notifications
     due_work: DueWork
@@ -138,6 +143,7 @@ class _Core:
     refresher: Refresher
     tokens: AccessTokens
     audit: AuditChain
+    most_waiting: int
     clock: Clock = utc_now
     spread: Spread = random.random
 
@@ -186,7 +192,7 @@ def _core(
     )  # fmt: skip
     tokens = AccessTokens(store, refresher, sealer, utc_now, waiting=threading.BoundedSemaphore(most_waiting))
     audit = AuditChain(store, sealer)
-    return _Core(config, store, sealer, providers, nudge, gate, presence, refresher, tokens, audit)
+    return _Core(config, store, sealer, providers, nudge, gate, presence, refresher, tokens, audit, most_waiting)
 
 
 class _HandOut(TypedDict):
@@ -229,6 +235,7 @@ class _CalendarsAndGrants(TypedDict):
     grant_care: GrantCare
     calendar_lists: CalendarLists
     calendar_sync: CalendarSync
+    calendar_checks: CalendarChecks
     channels: Channels
 
 
@@ -241,6 +248,11 @@ def _calendars_and_grants(core: _Core) -> _CalendarsAndGrants:
     disconnect = Disconnect(store, providers, sealer, channels, tokens, clock)
     links = ConnectLinks(store, disconnect, nudge, clock)
     sync = SyncSettings(timedelta(days=env.sync_past_days), timedelta(days=env.sync_future_days), env.poll_interval)
+    # Of the threads that may wait for providers, one gets two thirds, as of token calls.
+    places, pace = Places(max(1, core.most_waiting * 2 // 3)), CallPace(RedisBudget(env.redis_url))
+    syncing = CalendarSync(
+        store, providers, tokens, clock, spread, sync, lambda: core.presence.identity, places, pace
+    )  # fmt: skip
     return {
         "sessions": sessions,
         "authorization": authorization,
@@ -249,6 +261,7 @@ def _calendars_and_grants(core: _Core) -> _CalendarsAndGrants:
         "connect_link_visits": ConnectLinkVisits(store, authorization, links, clock),
         "grant_care": GrantCare(store, sealer, disconnect, clock, care_settings(env)),
         "calendar_lists": CalendarLists(store, providers, tokens, nudge, clock, spread),
-        "calendar_sync": CalendarSync(store, providers, tokens, clock, spread, sync),
+        "calendar_sync": syncing,
+        "calendar_checks": CalendarChecks(store, providers, tokens, syncing, pace, clock, spread),
         "channels": channels,
     }

@@ -21,6 +21,7 @@ from app.ports.calendars import (
     SyncProgress,
     SyncRound,
     SyncRun,
+    WindowState,
 )
 from app.ports.channels import ChannelRow, ChannelStore
 from app.ports.connect_links import ConnectLinkStore
@@ -131,5 +132,6 @@ __all__ = [
     "Transaction",
     "TrustedIssuer",
     "TrustedIssuers",
+    "WindowState",
     "Workload",
 ]

@@ -86,6 +86,15 @@ class SyncRun:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowState:
+    """What the stored occurrences of a calendar span."""
+
+    window: Window
+    epoch: int
+    """Of the last lease."""
+
+
+@dataclass(frozen=True, slots=True)
 class SyncRound:
     """A staged round, ready to be applied in one transaction."""
 
@@ -167,6 +176,9 @@ class CalendarStore(Protocol):
         Dead is who holds no lock and was not heard of for ``silent_s`` seconds; nobody is while the database server
         is up for less than ``settled_s`` seconds.
         """
+
+    def window_of(self, calendar_id: UUID) -> WindowState | None:
+        """Return what the stored occurrences span, and under which lease; null before the first sync."""
 
     def pause(self, calendar_id: UUID, at: datetime | None) -> None:
         """Let a calendar rest as it is from ``at`` on; null ends that, and makes it due."""

@@ -107,6 +107,9 @@ class StagingStore(Protocol):
     def compare(self, key: RoundKey, window: Window, began_at: datetime) -> Differences:
         """Compare with what is stored and was not changed since ``began_at``."""
 
+    def tally(self, key: RoundKey) -> Tally:
+        """Count what is staged."""
+
     def discard(self, key: RoundKey) -> None:
         """Forget a round."""
 

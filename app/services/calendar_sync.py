@@ -28,6 +28,7 @@ from app.domain.sync_pace import look_again_after, poll_after
 from app.domain.tokens import retry_delay_s
 from app.ports import CalendarProvider, Clock, Losses, Providers, Spread, Store, SyncRound, SyncRun
 from app.services.access_tokens import AccessTokens
+from app.services.call_pace import CallPace
 from app.services.places import Places
 from app.services.sync_rounds import LEASE_S, StagedRound
 
@@ -90,6 +91,7 @@ class CalendarSync:
     owner: Callable[[], str] = lambda: f"{socket.gethostname()}:{os.getpid()}"
     places: Places = field(default_factory=lambda: Places(21))
     """Of this process, by provider."""
+    pace: CallPace = field(default_factory=CallPace)
 
     def sync(self, calendar_id: UUID, *, only_due: bool = False) -> SyncOutcome | None:
         """Run one sync; null when somebody else is at it, or it is nobody's any more.
@@ -112,6 +114,17 @@ class CalendarSync:
     def request(self, calendar_id: UUID) -> None:
         """Mark a calendar dirty and due now."""
         with self.store.transaction() as tx:
+            tx.calendars.request_sync(calendar_id, self.clock())
+
+    def pause(self, calendar_id: UUID) -> None:
+        """Keep a calendar as it is, without syncing it; a run under way is still applied."""
+        with self.store.transaction() as tx:
+            tx.calendars.pause(calendar_id, self.clock())
+
+    def resume(self, calendar_id: UUID) -> None:
+        """Sync a calendar again, and at once."""
+        with self.store.transaction() as tx:
+            tx.calendars.pause(calendar_id, None)
             tx.calendars.request_sync(calendar_id, self.clock())
 
     def _attempt(self, run: SyncRun) -> SyncOutcome:
@@ -173,9 +186,10 @@ class CalendarSync:
         token = self.access_tokens.get(calendar.connection_id).token
 
         def pages() -> Iterator[ChangePage]:
-            return calendars.changes(
+            found = calendars.changes(
                 token, calendar.provider_id, cursor, staged.window, times_only=calendar.is_times_only
             )
+            return self.pace.spaced(self.providers.get(calendar.provider), calendar.connection_id, found)
 
         try:
             staged.take(pages())

@@ -61,10 +61,11 @@ class Watch:
         self.look()
 
     def look(self) -> None:
-        """Take in what the database missed and end attempts of the dead. Raises ``StoreUnavailable``."""
+        """Take in what the database missed and end attempts and runs of the dead. Raises ``StoreUnavailable``."""
         # Answers before verdicts: one may belong to an attempt that would be given up.
         self.refresher.settle()
         self.end_open_attempts()
+        self.free_calendars()
 
     def end_open_attempts(self) -> None:
         """End the attempts of dead processes and make their connections due as their provider's class allows."""
@@ -79,6 +80,14 @@ class Watch:
         for attempt in taken:
             logger.warning("attempt %s: its process died; taken over", attempt.attempt_id)
             self.nudge.refresh(attempt.connection_id)
+
+    def free_calendars(self) -> None:
+        """Let calendars be synced whose runs died with their process. Nothing is lost with a run but its time."""
+        with self.store.transaction() as tx:
+            freed = tx.calendars.free_leases_of_the_dead(SILENT_S, self.settled_s, self.clock())
+        for calendar_id in freed:
+            logger.warning("calendar %s: the process of its run died; freed", calendar_id)
+            self.nudge.sync_calendar(calendar_id)
 
     def _again_at(self, attempt: OpenAttempt) -> datetime:
         try:

@@ -8,11 +8,12 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, literal, text
 
-from app.ports import SyncRound, SyncRun, Tally
+from app.ports import RoundKey, SyncRound, SyncRun
 from app.store.changes import write_changes
 from app.store.events import COUNT_ALL, COUNT_MENTIONED, write_events
 from app.store.occurrences import write_occurrences
 from app.store.schema import sync_states
+from app.store.staging import PostgresStaging
 
 MANY = 1000
 """Items from which on a round is joined with the calendar as a whole, not looked up row by row.
@@ -24,14 +25,6 @@ _FOR_MANY = (
     text("SET LOCAL enable_nestloop = off"),
     text("SET LOCAL work_mem = '64MB'"),
     text("SET LOCAL statement_timeout = '10min'"),
-)
-
-_TALLY = text(
-    """
-    SELECT
-        (SELECT count(*) FROM staged_items WHERE calendar_id = :calendar AND epoch = :epoch) AS items,
-        (SELECT count(*) FROM staged_occurrences WHERE calendar_id = :calendar AND epoch = :epoch) AS occurrences
-    """
 )
 
 
@@ -59,8 +52,8 @@ def write_round(
         "last_seq": last_seq,
         "now": now,
     }
-    found = connection.execute(_TALLY, values).one()
-    if Tally(found.items, found.occurrences) != brought.staged:
+    found = PostgresStaging(connection).tally(RoundKey(run.calendar.id, run.epoch))
+    if found != brought.staged:
         return None
     if found.items > MANY or (brought.replaces_all and run.calendar.event_count > MANY):
         for statement in _FOR_MANY:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, case, func, update
+from sqlalchemy import Connection, case, func, select, update
 
 from app.domain.calendars import CalendarListing, Series, Window
-from app.ports import AgendaItem, CalendarRow, Differences, SyncRound, SyncRun
+from app.ports import AgendaItem, CalendarRow, Differences, SyncRound, SyncRun, WindowState
 from app.store import agenda, calendar_lists, checks, events
 from app.store.calendar_rows import SELECT_CALENDARS, read_calendar
 from app.store.channel_news import take_all_news
@@ -97,6 +97,15 @@ class PostgresCalendars:
     def free_leases_of_the_dead(self, silent_s: float, settled_s: float, now: datetime) -> tuple[UUID, ...]:
         """Free the leases of processes that died and make their calendars due; returns those."""
         return free_dead_leases(self._connection, silent_s, settled_s, now)
+
+    def window_of(self, calendar_id: UUID) -> WindowState | None:
+        """Return what the stored occurrences span, and under which lease; null before the first sync."""
+        row = self._connection.execute(
+            select(_S.window_start, _S.window_end, _S.epoch).where(
+                _S.calendar_id == calendar_id, _S.window_start.is_not(None)
+            )
+        ).first()
+        return None if row is None else WindowState(Window(row.window_start, row.window_end), row.epoch)
 
     def pause(self, calendar_id: UUID, at: datetime | None) -> None:
         """Let a calendar rest as it is from ``at`` on; null ends that, and makes it due."""

@@ -51,7 +51,7 @@ _COMPARE = text(
         FROM here FULL JOIN there USING (provider_id)
         WHERE here.changed_at IS NULL OR here.changed_at < :began_at
     )
-    SELECT how, count(*) AS number, (array_agg(id ORDER BY id))[:samples] AS ids
+    SELECT how, count(*) AS number, (array_agg(id ORDER BY id))[1:{SAMPLES}] AS ids
     FROM found
     WHERE how IS DISTINCT FROM 'missing' OR NOT EXISTS (
         -- Over before the window, or changed or gone while the reading lasted.
@@ -81,7 +81,6 @@ def compare(connection: Connection, key: RoundKey, window: Window, began_at: dat
         _COMPARE,
         {
             "calendar": key.calendar_id, "epoch": key.epoch, "window_start": window.start, "began_at": began_at,
-            "samples": SAMPLES,
         },
     ).all()  # fmt: skip
     number = {row.how: row.number for row in rows}

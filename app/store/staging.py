@@ -133,6 +133,11 @@ class PostgresStaging:
         """Compare with what is stored and was not changed since ``began_at``."""
         return round_comparison.compare(self._connection, key, window, began_at)
 
+    def tally(self, key: RoundKey) -> Tally:
+        """Count what is staged."""
+        found = self._connection.execute(_TALLY, {"calendar": key.calendar_id, "epoch": key.epoch}).one()
+        return Tally(found.items, found.occurrences)
+
     def discard(self, key: RoundKey) -> None:
         """Forget a round."""
         self._connection.execute(delete(staged_items).where(_of(key)))
@@ -215,5 +220,13 @@ _DROP_THEIR_OCCURRENCES = text(
         SELECT FROM staged_items AS item
         WHERE item.calendar_id = :calendar AND item.epoch = :epoch AND item.ordinal = old.ordinal
     )
+    """
+)
+
+_TALLY = text(
+    """
+    SELECT
+        (SELECT count(*) FROM staged_items WHERE calendar_id = :calendar AND epoch = :epoch) AS items,
+        (SELECT count(*) FROM staged_occurrences WHERE calendar_id = :calendar AND epoch = :epoch) AS occurrences
     """
 )

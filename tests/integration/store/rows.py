@@ -93,11 +93,15 @@ class Brought:
     full: bool
     expanded_by_provider: bool = False
 
+    @property
+    def page(self):
+        """Return it as a page of a round."""
+        return StagedPage(self.events, self.removed, dict(self.series), self.expanded_by_provider)
+
     def stage(self, tx, run):
         """Write it down as a run would; returns the round to apply."""
         key = RoundKey(run.calendar.id, run.epoch)
-        page = StagedPage(self.events, self.removed, dict(self.series), self.expanded_by_provider)
-        tally = tx.staging.add(key, page, 0)
+        tally = tx.staging.add(key, self.page, 0)
         tx.staging.name_series_of_removed(key)
         return SyncRound(self.cursor, self.window, tally, self.full, expanded_by_provider=self.expanded_by_provider)
 

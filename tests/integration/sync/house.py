@@ -27,8 +27,10 @@ from app.sandbox.faults import Fault, FaultKind
 from app.sandbox.issuing import issue_access, issue_refresh
 from app.sandbox.server import RunningSandbox
 from app.services.access_tokens import AccessTokens
+from app.services.calendar_checks import CalendarChecks
 from app.services.calendar_lists import CalendarLists
 from app.services.calendar_sync import CalendarSync, SyncOutcome, SyncSettings
+from app.services.call_pace import CallPace
 from app.services.channels import Channels
 from app.services.due_work import DueWork
 from app.services.grants import Grants
@@ -100,6 +102,7 @@ class House:
     grants: Grants
     lists: CalendarLists
     sync: CalendarSync
+    checks: CalendarChecks
     channels: Channels
     notifications: Notifications
     due: DueWork
@@ -239,6 +242,7 @@ def _built(sandbox, store, http, keyring_file, *, database_url, settings, push_e
         store, providers, sealer, OpenGate(), escrow, clock, lambda: SPREAD, str(uuid4()), CONFIRM_AFTER_S
     )
     tokens = AccessTokens(store, refresher, sealer, clock)
+    sync = CalendarSync(store, providers, tokens, clock, lambda: SPREAD, settings)
     return House(
         sandbox=sandbox,
         store=store,
@@ -248,7 +252,8 @@ def _built(sandbox, store, http, keyring_file, *, database_url, settings, push_e
         nudge=nudge,
         grants=Grants(store, sealer, nudge, clock, lambda: SPREAD),
         lists=CalendarLists(store, providers, tokens, nudge, clock, lambda: SPREAD),
-        sync=CalendarSync(store, providers, tokens, clock, lambda: SPREAD, settings),
+        sync=sync,
+        checks=CalendarChecks(store, providers, tokens, sync, CallPace(), clock, lambda: SPREAD),
         channels=Channels(
             store, providers, tokens, sealer, nudge, clock, lambda: SPREAD, public_url, push_enabled=push_enabled
         ),
