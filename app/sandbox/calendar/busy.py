@@ -34,7 +34,7 @@ def google_occurrences(events: GoogleEvents, low: datetime, high: datetime) -> l
     found: list[Json] = []
     for item in list(events.calendar.items.values()):
         body = item.body
-        if body.get("status") == "cancelled" or "start" not in body:
+        if item.is_buried or body.get("status") == "cancelled" or "start" not in body:
             continue
         if body.get("recurrence"):
             found += _computed(events, body, low, high)

@@ -103,7 +103,7 @@ class GoogleHand:
 
     def gone(self) -> list[str]:
         """Return the ids of deleted events that still have their times, and of cancelled instances."""
-        items = self.events.calendar.items.items()
+        items = [(name, item) for name, item in self.events.calendar.items.items() if not item.is_buried]
         cancelled = [(name, item.body) for name, item in items if item.body.get("status") == "cancelled"]
         return [name for name, body in cancelled if "start" in body or "recurringEventId" in body]
 
@@ -171,7 +171,7 @@ class GoogleHand:
         self.events.patch(event_id, {"status": "confirmed"})
 
     def _living(self) -> list[tuple[str, Json]]:
-        items = self.events.calendar.items.items()
+        items = [(name, item) for name, item in self.events.calendar.items.items() if not item.is_buried]
         living = [(name, item.body) for name, item in items if item.body.get("status") != "cancelled"]
         return [(name, body) for name, body in living if body.get("summary") != SHELTERED]
 
@@ -215,12 +215,12 @@ class GraphHand:
     def add(self, title: str, span: Span, rule: Rule | None = None) -> None:
         """Add an event, or a series when there is a rule."""
         rules = {"recurrence": graph_recurrence(rule, span)} if rule else {}
-        self.events.create({"subject": title, **_graph_times(span), **rules})
+        self.events.create({"subject": title, **self._times(span), **rules})
 
     def reshape(self, event_id: str, span: Span, rule: Rule | None = None) -> None:
         """Give an event other times; a series needs a rule, too."""
         rules = {"recurrence": graph_recurrence(rule, span)} if rule else {}
-        self.events.update(event_id, _graph_times(span) | rules)
+        self.events.update(event_id, self._times(span) | rules)
 
     def split(self, series_id: str, instance_id: str, span: Span | None, rule: Rule) -> None:
         """Change a series from an instance on: other times, or the same times under another title."""
@@ -229,7 +229,7 @@ class GraphHand:
         slot = datetime.combine(day or series.first.date(), series.first.time())
         changes: Json = {"subject": f"From {slot:%d %b} on"}
         if span is not None:
-            changes |= _graph_times(span) | {"recurrence": graph_recurrence(rule, span)}
+            changes |= self._times(span) | {"recurrence": graph_recurrence(rule, span)}
         graph_gestures.split(self.events, series_id, slot, changes)
 
     def rename(self, event_id: str, title: str) -> None:
@@ -262,6 +262,13 @@ class GraphHand:
         body = self.events.calendar.items[event_id].body
         names = ("subject", "start", "end", "isAllDay", "showAs", "recurrence")
         self.events.create({name: body[name] for name in names if body.get(name) is not None})
+
+    def _times(self, span: Span) -> Json:
+        # Whole days are days of the mailbox's zone, whatever zone the person thinks of.
+        zone = windows_name(self.events.zone.key if span.is_all_day else span.zone)
+        moments = (("start", span.start), ("end", span.end))
+        times = {name: {"dateTime": moment.isoformat(), "timeZone": zone} for name, moment in moments}
+        return times | {"isAllDay": span.is_all_day}
 
     def _living(self) -> list[tuple[str, Item]]:
         living = [(name, item) for name, item in self.events.calendar.items.items() if not item.is_gone]
@@ -300,13 +307,6 @@ def _google_times(span: Span) -> Json:
     if span.is_all_day:
         return {name: {"date": m.date().isoformat(), "dateTime": None, "timeZone": None} for name, m in moments}
     return {name: {"dateTime": m.isoformat(), "timeZone": span.zone, "date": None} for name, m in moments}
-
-
-def _graph_times(span: Span) -> Json:
-    zone = windows_name(span.zone)
-    moments = (("start", span.start), ("end", span.end))
-    times = {name: {"dateTime": moment.isoformat(), "timeZone": zone} for name, moment in moments}
-    return times | {"isAllDay": span.is_all_day}
 
 
 def _graph_kind(item: Item) -> str:

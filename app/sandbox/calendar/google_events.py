@@ -68,13 +68,13 @@ class GoogleEvents:
         Raises GoogleError (404).
         """
         item = self.calendar.items.get(event_id)
-        if item is not None and not item.is_gone:
+        if item is not None and not item.is_gone and not item.is_buried:
             return item.body
         # An exception that fell out of its series left a tombstone; a part split off can have an instance of its id.
         found = self._instance(event_id)
         if found is not None:
             return found
-        if item is None:
+        if item is None or item.is_buried:
             raise not_found()
         return item.body
 
@@ -127,7 +127,7 @@ class GoogleEvents:
             return
         for exception in self.calendar.exceptions_of(event_id):
             # Only the master's tombstone is ever reported; its exceptions go silently.
-            self.world.forget(self.calendar, exception.body["id"], series_id=event_id)
+            exception.is_buried = True
         self.save(event_id, current | {"status": "cancelled"}, "deleted")
         self.calendar.items[event_id].is_gone = True
 
@@ -247,8 +247,11 @@ class GoogleEvents:
         if is_moved:
             merged["sequence"] = current.get("sequence", 0) + 1
         saved = self.save(event_id, merged, "updated")
+        if current.get("status") == "cancelled":
+            self._unbury(event_id)
         if is_moved and current.get("recurrence"):
             self._drop_lost_exceptions(event_id, saved)
+            self._regain_instances(event_id, saved)
         return saved
 
     def _cancel_instance(self, event_id: str, current: Json) -> Json:
@@ -261,11 +264,30 @@ class GoogleEvents:
         series = self.series(master) if master.get("recurrence") else None
         for item in self.calendar.exceptions_of(series_id):
             if series is None or not self._has_place(series, item.body["originalStartTime"]):
-                # Google reports exceptions that fell out of their series as bare tombstones.
-                item.body = {"kind": "calendar#event", "id": item.body["id"], "status": "cancelled"}
-                self.calendar.children[series_id].discard(item.body["id"])
-                self.world.touch(self.calendar, item)
-                item.is_gone = True
+                self.tell_away(item, series_id)
+
+    def tell_away(self, item: Item, series_id: str) -> None:
+        """Part an exception from its series; Google reports what fell out of a series as a bare tombstone."""
+        item.body = {"kind": "calendar#event", "id": item.body["id"], "status": "cancelled"}
+        self.calendar.children[series_id].discard(item.body["id"])
+        self.world.touch(self.calendar, item)
+        item.is_gone, item.is_buried = True, False
+
+    def _unbury(self, series_id: str) -> None:
+        for exception in self.calendar.exceptions_of(series_id):
+            exception.is_buried = False
+            self.world.touch(self.calendar, exception)
+
+    def _regain_instances(self, series_id: str, master: Json) -> None:
+        """Send instances again that a tombstone told away and that the rules give now: as exceptions like any other."""
+        family = lineage(series_id)
+        told_away = [name for name, item in self.calendar.items.items() if item.is_gone and name.startswith(family)]
+        for name in told_away:
+            parsed = _INSTANCE.match(name)
+            if parsed is not None and parsed[1] == family and master.get("recurrence"):
+                found = self._instance_of(master, parsed[2], parsed[3])
+                if found is not None:
+                    self.save(name, found, "updated")
 
     def _has_place(self, series: Series, original: Json) -> bool:
         if series.is_all_day != is_all_day(original):

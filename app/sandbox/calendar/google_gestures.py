@@ -50,6 +50,10 @@ def move(source: GoogleEvents, target: GoogleEvents, event_id: str) -> Json:
     for each in (body, *kept):
         changed = {"organizer": organizer} if "organizer" in each else {}
         target.save(each["id"], each | changed, "created")
+    for item in target.calendar.exceptions_of(event_id):
+        if item.is_buried:
+            # It was here before, and the series came back without this exception.
+            target.tell_away(item, event_id)
     return target.get(event_id)
 
 

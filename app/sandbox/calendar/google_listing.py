@@ -87,13 +87,13 @@ def _order(body: Json, events: GoogleEvents, query: EventQuery) -> str:
 
 def _delta_rows(events: GoogleEvents, query: EventQuery, since: int) -> Iterator[Row]:
     for item in list(events.calendar.items.values()):
-        if item.sequence > since and _is_type(item.body, query):
+        if item.sequence > since and not item.is_buried and _is_type(item.body, query):
             yield from _expanded(events, item, query)
 
 
 def _full_rows(events: GoogleEvents, query: EventQuery) -> Iterator[Row]:
     for item in list(events.calendar.items.values()):
-        if _is_cancelled(item) and not _shows_cancelled(item, query):
+        if item.is_buried or (_is_cancelled(item) and not _shows_cancelled(item, query)):
             yield Row([item.ordinal, 0], None)
         elif _is_type(item.body, query) and _matches(item.body, query):
             yield from _windowed(events, item, query)

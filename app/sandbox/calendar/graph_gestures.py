@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from app.sandbox.calendar.graph_errors import bad_request
 from app.sandbox.calendar.graph_events import GraphEvents
 from app.sandbox.calendar.graph_ids import MOVES
-from app.sandbox.calendar.graph_times import slot_times
-from app.sandbox.calendar.recurrence import instant, slots
+from app.sandbox.calendar.recurrence import instant, slots, wall_clock
 from app.sandbox.calendar.world import Json
+from app.sandbox.calendar.zones import windows_name
 
 RESPONSES = {"accept": "accepted", "tentativelyAccept": "tentativelyAccepted", "decline": "declined"}
 """Graph's actions on an invitation and the response each one leaves."""
@@ -25,7 +25,7 @@ def split(events: GraphEvents, series_id: str, slot: datetime, changes: Json) ->
     if slot <= series.first:
         raise bad_request("There is nothing before this occurrence to split off.")
     recurrence = master["recurrence"]
-    start, end = slot_times(series, slot)
+    begin = slot if series.is_all_day else wall_clock(instant(slot, series.zone), series.zone)
     limits = recurrence["range"] | {"startDate": slot.date().isoformat()}
     if limits.get("type") == "numbered":
         passed = [other for other in slots(series, _FAR_PAST, instant(slot, series.zone)) if other < slot]
@@ -33,7 +33,11 @@ def split(events: GraphEvents, series_id: str, slot: datetime, changes: Json) ->
     copied = {name: master[name] for name in _COPIED if name in master}
     ended = recurrence["range"] | {"type": "endDate", "endDate": (slot - timedelta(days=1)).date().isoformat()}
     events.update(series_id, {"recurrence": recurrence | {"range": ended}})
-    part = {"start": start, "end": end, "recurrence": recurrence | {"range": limits}}
+    zone = windows_name(series.zone.key)
+    times = (("start", begin), ("end", begin + series.length))
+    part = {name: {"dateTime": moment.isoformat(), "timeZone": zone} for name, moment in times} | {
+        "recurrence": recurrence | {"range": limits}
+    }
     return events.create(copied | part | changes)
 
 

@@ -33,6 +33,8 @@ class Item:
     """Number of the last change of the calendar that touched this item."""
     is_gone: bool = False
     """Deleted; kept because deltas have to tell."""
+    is_buried: bool = False
+    """An exception whose series is deleted: nobody is told of it, and it comes back with its series."""
     is_verbatim: bool = False
     """Read from a file: fields that are missing stay missing."""
 
@@ -155,7 +157,7 @@ class World:
             known = Item(body, calendar.next_ordinal, calendar.sequence)
             calendar.next_ordinal += 1
             calendar.items[item_id] = known
-        known.body, known.sequence, known.is_gone = body, calendar.sequence, False
+        known.body, known.sequence, known.is_gone, known.is_buried = body, calendar.sequence, False, False
         if series_id is not None:
             calendar.children.setdefault(series_id, set()).add(item_id)
         return known
