@@ -6,6 +6,7 @@ Each holds what it will answer in attributes a test can set, and raises ``error`
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -31,6 +32,7 @@ from app.domain.subjects import Subject, SubjectMode
 from app.domain.tokens import AccessToken
 from app.ports import AgendaItem, CalendarRow, Revocation
 from app.services.authorization import Connected, SignedIn
+from app.services.calendar_choices import Choice
 from app.services.connect_links import MadeLink
 from app.services.connections import ConnectionView
 from app.services.disconnect import Receipt
@@ -251,6 +253,13 @@ class FakeConnections(Answering):
 
 
 @dataclass
+class FakeCalendarChoices(Answering):
+    def choose(self, person_id: UUID, connection_id: UUID, wanted: Mapping[UUID, Choice]) -> int:
+        self.note("choose", person_id, connection_id, dict(wanted))
+        return len(wanted)
+
+
+@dataclass
 class FakeAgenda(Answering):
     items: tuple[AgendaItem, ...] = ()
 
@@ -448,6 +457,7 @@ class FakeServices:
     authorization: FakeAuthorization = field(default_factory=FakeAuthorization)
     connect_links: FakeConnectLinks = field(default_factory=FakeConnectLinks)
     connections: FakeConnections = field(default_factory=FakeConnections)
+    calendar_choices: FakeCalendarChoices = field(default_factory=FakeCalendarChoices)
     agenda: FakeAgenda = field(default_factory=FakeAgenda)
     disconnect: FakeDisconnect = field(default_factory=FakeDisconnect)
     clients: FakeClients = field(default_factory=FakeClients)

@@ -26,6 +26,7 @@ from app.services.audit_chain import AuditChain
 from app.services.authorization import Authorization
 from app.services.calendar_access import CalendarAccess
 from app.services.calendar_checks import CalendarChecks
+from app.services.calendar_choices import CalendarChoices
 from app.services.calendar_export import CalendarExport
 from app.services.calendar_lists import CalendarLists
 from app.services.calendar_reading import CalendarReading
@@ -105,6 +106,7 @@ class Services:
     calendar_reading: CalendarReading
     change_feed: ChangeFeed
     calendar_export: CalendarExport
+    calendar_choices: CalendarChoices
     calendar_lists: CalendarLists
     calendar_sync: CalendarSync
     calendar_checks: CalendarChecks
@@ -171,6 +173,7 @@ def assemble(
         callers=build_callers(store, sealer, signed_token_parts(config), env.public_url, clock),
         policies=PolicyAdmin(store, providers, clock),
         person_switches=PersonSwitches(store, clock),
+        calendar_choices=CalendarChoices(store, nudge, clock),
         notifications=Notifications(store, sealer, nudge, clock),
         due_work=DueWork(store, clock, providers, core.gate, env.push_enabled),
         provider_overview=ProviderOverview(store, providers, clock),

@@ -74,7 +74,8 @@ class Connections:
 
 def _waits(row: CalendarRow) -> bool:
     """Return whether a calendar's first read is still to come and nothing has gone wrong with it."""
-    return row.last_success_at is None and row.last_error is None
+    is_wanted = row.is_selected and row.paused_at is None
+    return is_wanted and row.last_success_at is None and row.last_error is None
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,20 @@ CALENDAR_READ = "{events}, updated {ago}"
 CALENDAR_WAITING = "Being read for the first time"
 CALENDAR_FREEBUSY = "Only free and busy times are shared"
 CALENDAR_FILE = "Download as .ics"
+CALENDAR_PAUSED = "Paused, kept as it was"
+CALENDAR_LEFT_OUT = "Left out, nothing of it is kept here"
+CALENDAR_READING = "Being read for the first time, {events} so far"
+CALENDARS_CHOOSE = "Choose calendars"
+CALENDARS_CHOOSE_HINT = (
+    "Internal tools see the calendars kept here, within what you allowed. Leaving one out deletes its copy here at "
+    "once; nothing changes at {provider}."
+)
+CALENDARS_SAVE = "Save choice"
+CALENDAR_CHOICES = {
+    "sync": "Keep up to date",
+    "pause": "Pause: keep it as it is",
+    "leave_out": "Leave out",
+}
 CALENDAR_PROBLEM = "Could not be read; Latchkey keeps trying"
 PRIMARY = "Main"
 HISTORY = "What happened"
@@ -211,6 +225,7 @@ NEWS: Mapping[str, str] = {
     "connected": "Connected. Latchkey tried the access once and it works.",
     "reconnected": "Consent renewed. Latchkey tried the access once and it works.",
     "signed-out": "You are signed out of this browser.",
+    "calendars-chosen": "Saved. Your choice holds from now on.",
 }
 
 
@@ -263,6 +278,7 @@ HISTORY_EVENTS: Mapping[str, str] = {
     "reconnected": "Reconnected",
     "needs_reconnect": "The access ended at the provider",
     "disconnected": "Disconnected",
+    "calendar_chosen": "You chose what is done with a calendar",
     "let_go": "Let go because nobody used it",
     "tokens_deleted": "Stored access deleted, because the account was not reconnected",
     "test_mode_expired": "The provider ends every access to this application after seven days",

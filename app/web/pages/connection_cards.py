@@ -11,10 +11,19 @@ from uuid import UUID
 
 from app.domain.connections import Connection, Reason, Status
 from app.domain.features import Feature, offered_features
+from app.services.calendar_choices import Choice, choice_of
 from app.services.connections import ConnectionView
 from app.web import texts
 from app.web.paths import calendar_file_path, connection_path
 from app.web.times import ago, moment
+
+
+class ShownProgress(Protocol):
+    """What the pages read of a run under way."""
+
+    @property
+    def items(self) -> int:
+        """Return how many items it has read so far."""
 
 
 class ShownCalendar(Protocol):
@@ -33,8 +42,20 @@ class ShownCalendar(Protocol):
         """Return whether it is the account's main calendar."""
 
     @property
-    def access_role(self) -> str:
-        """Return ``free_busy``, ``reader``, ``writer`` or ``owner``."""
+    def is_times_only(self) -> bool:
+        """Return whether it shows when it is busy and nothing else."""
+
+    @property
+    def is_selected(self) -> bool:
+        """Return whether the person wants it here."""
+
+    @property
+    def paused_at(self) -> datetime | None:
+        """Return since when it is kept and not synced; null when it is synced."""
+
+    @property
+    def progress(self) -> ShownProgress | None:
+        """Return the run under way; null when there is none."""
 
     @property
     def last_success_at(self) -> datetime | None:
@@ -81,10 +102,12 @@ class State:
 class CalendarLine:
     """One calendar as shown."""
 
+    id: UUID
     name: str
     is_primary: bool
     status: str
     is_waiting: bool
+    choice: Choice
     file: str | None
     """Where it can be downloaded; null until it has been read."""
 
@@ -201,24 +224,40 @@ def _words(
 
 
 def _line(row: ShownCalendar, now: datetime) -> CalendarLine:
-    waiting = _is_waiting(row)
-    if waiting:
-        status = texts.CALENDAR_WAITING
-    elif row.access_role == "free_busy":
-        status = texts.CALENDAR_FREEBUSY
-    elif row.last_success_at is None:
-        status = texts.CALENDAR_PROBLEM
-    else:
-        status = texts.CALENDAR_READ.format(events=texts.events(row.event_count), ago=ago(row.last_success_at, now))
     file = None if row.last_success_at is None else calendar_file_path(row.id)
-    return CalendarLine(row.name, row.is_primary, status, waiting, file)
+    return CalendarLine(
+        row.id, row.name, row.is_primary, _status(row, now), _is_waiting(row),
+        choice_of(is_selected=row.is_selected, paused_at=row.paused_at), file,
+    )  # fmt: skip
+
+
+def _status(row: ShownCalendar, now: datetime) -> str:
+    if not row.is_selected:
+        return texts.CALENDAR_LEFT_OUT
+    if row.last_success_at is None:
+        return _before_the_first_time(row)
+    if row.paused_at is not None:
+        return texts.CALENDAR_PAUSED
+    if row.is_times_only:
+        return texts.CALENDAR_FREEBUSY
+    return texts.CALENDAR_READ.format(events=texts.events(row.event_count), ago=ago(row.last_success_at, now))
+
+
+def _before_the_first_time(row: ShownCalendar) -> str:
+    if row.last_error is not None:
+        return texts.CALENDAR_PROBLEM
+    if row.progress is None or not row.progress.items:
+        return texts.CALENDAR_WAITING
+    return texts.CALENDAR_READING.format(events=texts.events(row.progress.items))
 
 
 def _is_waiting(row: ShownCalendar) -> bool:
-    return row.last_success_at is None and row.last_error is None and row.access_role != "free_busy"
+    is_wanted = row.is_selected and row.paused_at is None
+    return is_wanted and row.last_success_at is None and row.last_error is None
 
 
 def _progress(calendars: tuple[ShownCalendar, ...]) -> Progress:
+    calendars = tuple(row for row in calendars if row.is_selected)
     total = len(calendars)
     done = total - sum(_is_waiting(row) for row in calendars)
     label = texts.PROGRESS.format(done=done, total=total) if total else texts.LISTING

@@ -9,12 +9,13 @@ from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
 from app.domain.connections import Status
+from app.services.calendar_choices import Choice
 from app.web import cookies, current
 from app.web.access import caller
 from app.web.pages.connection_cards import Card, account_name, can_be_added, card_of, history_of, reason_sentence
 from app.web.pages.consent import chosen_features
 from app.web.paths import connection_path
-from app.web.rendering import lead_to_provider, page
+from app.web.rendering import lead_to_provider, page, see_other
 from app.web.times import moment, zone_of
 
 blueprint = Blueprint("connections", __name__, url_prefix="/connections")
@@ -66,6 +67,15 @@ def one_live(connection_id: UUID) -> Response:
     """Return the changing part of one connection's page alone."""
     view = current.services().connections.get(current.person_id(), connection_id)
     return page("_connection.html", card=card_of(view, current.now()))
+
+
+@blueprint.post("/<uuid:connection_id>/calendars")
+@caller("person")
+def choose_calendars(connection_id: UUID) -> Response:
+    """Keep in step, pause or leave out each calendar as the form says; what it does not name stays as it is."""
+    wanted = {key: choice for name, value in request.form.items() if (key := _id(name)) and (choice := _choice(value))}
+    current.services().calendar_choices.choose(current.person_id(), connection_id, wanted)
+    return see_other(f"{connection_path(connection_id)}?news=calendars-chosen")
 
 
 @blueprint.post("/<uuid:connection_id>/reconnect")
@@ -131,3 +141,14 @@ def _listing() -> Listing:
     views = current.services().connections.of_person(current.person_id())
     cards = tuple(card_of(view, current.now()) for view in views)
     return Listing(cards, any(view.is_syncing for view in views))
+
+
+def _id(name: str) -> UUID | None:
+    try:
+        return UUID(name)
+    except ValueError:
+        return None
+
+
+def _choice(value: str) -> Choice | None:
+    return Choice(value) if value in tuple(Choice) else None

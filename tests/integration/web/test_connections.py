@@ -8,10 +8,12 @@ from app.domain.connections import Reason
 from app.domain.features import Feature, scopes_for
 from app.domain.secret import Secret
 from app.ports import Revocation
+from app.services.calendar_choices import Choice
 from app.web import texts
 from tests.fakes import (
     BROWSER_TOKEN,
     CONNECTION_ID,
+    NOW,
     PERSON,
     broken_connection,
     make_calendar,
@@ -191,3 +193,27 @@ def test_names_from_providers_are_escaped(browser, services):
 def test_an_id_that_is_none_is_not_found(browser):
     assert browser.get("/connections/1").status_code == 404
     assert browser.get(f"/connections/{UUID(int=0)}").status_code == 404
+
+
+def test_a_calendar_is_shown_as_it_was_chosen_and_only_known_choices_are_taken(browser, services):
+    kept, paused, out = make_calendar(name="Work"), make_calendar(name="Home", paused_at=NOW), make_calendar(
+        name="Team", is_selected=False, last_success_at=None
+    )  # fmt: skip
+    show(services, calendars=(kept, paused, out))
+
+    text = text_of(browser.get(PAGE))
+    answer = browser.submit(
+        PAGE,
+        f"{PAGE}/calendars",
+        {str(kept.id): "leave_out", str(paused.id): "sync", str(out.id): "for ever", "not an id": "sync"},
+    )
+
+    for status in (texts.CALENDAR_PAUSED, texts.CALENDAR_LEFT_OUT, "42 events, updated 2 minutes ago"):
+        assert text.count(status) == 1
+    assert [value for value in ("sync", "pause", "leave_out") if f'value="{value}" selected' in text] == [
+        "sync", "pause", "leave_out",
+    ]  # fmt: skip
+    assert services.calendar_choices.calls == [
+        ("choose", PERSON.id, CONNECTION_ID, {kept.id: Choice.LEAVE_OUT, paused.id: Choice.SYNC})
+    ]
+    assert answer.headers["Location"] == f"{PAGE}?news=calendars-chosen"
