@@ -49,17 +49,18 @@ class Settled:
 
 
 def settle(
-    place: Installation, kind: str, count: int, *, lifetime_s: int = 3600, due_in_s: float = 0.0
-) -> list[Settled]:
+    place: Installation, kind: str, count: int, *, lifetime_s: int = 3600, due_in_s: float = 0.0,
+    features: tuple[Feature, ...] = (Feature.IDENTITY,),
+) -> list[Settled]:  # fmt: skip
     """Store `count` new connections of a kind, each of a new person, whose refresh is due in `due_in_s` seconds.
 
     Their access tokens live `lifetime_s` seconds more.
     """
-    scopes = sorted(scopes_for(kind, (Feature.IDENTITY,)))
+    scopes = sorted(scopes_for(kind, features))
     members = settle_crowd(place.sandbox.state, kind, scopes, count=count, lifetime_s=lifetime_s)
     sealer = build_sealer(Keyring.load(Path(place.environment["LATCHKEY_KEYRING_FILE"])))
     now = datetime.now(UTC)
-    times = _Times(now, now + timedelta(seconds=due_in_s), lifetime_s)
+    times = _Times(now, now + timedelta(seconds=due_in_s), lifetime_s, [str(feature) for feature in features])
     rows = [_rows(sealer, kind, scopes, member, times) for member in members]
     with psycopg.connect(plain(place.database_url)) as connection, connection.cursor() as cursor:
         for number, statement in enumerate((_PEOPLE, _CONNECTIONS, _KEYS, _GENERATIONS)):
@@ -72,6 +73,7 @@ class _Times:
     now: datetime
     due_at: datetime
     lifetime_s: int
+    features: list[str]
 
 
 def _rows(sealer: Sealer, kind: str, scopes: list[str], member: Member, times: _Times) -> tuple[tuple, ...]:
@@ -84,7 +86,8 @@ def _rows(sealer: Sealer, kind: str, scopes: list[str], member: Member, times: _
     expires_at, began_at = now + timedelta(seconds=lifetime_s), now - timedelta(hours=1)
     return (
         (person, member.account, now),
-        (connection, person, KEY_OF[kind], kind, identity.issuer, member.subject, now, ["identity"], scopes, now,
+        (connection, person, KEY_OF[kind], kind, identity.issuer, member.subject, now,
+         times.features, scopes, now,
          expires_at, began_at, times.due_at),
         (connection, wrapped, now),
         (connection, *sealed, scopes, began_at, expires_at, times.due_at),

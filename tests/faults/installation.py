@@ -159,12 +159,18 @@ class Installation:
 
 @contextmanager
 def installation(
-    directory: Path, database_url: str, redis_url: str, *, oidc_rotation: Rotation = "strict", **settings: str
+    directory: Path,
+    database_url: str,
+    redis_url: str,
+    *,
+    oidc_rotation: Rotation = "strict",
+    public_url: str = PUBLIC_URL,
+    **settings: str,
 ) -> Iterator[Installation]:
     """Start a sandbox, write the configuration and build the use cases."""
     secret = f"client-{secrets.token_urlsafe(24)}"
     clients = tuple(
-        ClientRegistration(kind, CLIENT_OF[kind], secret, (f"{PUBLIC_URL}/callback/{key}",))
+        ClientRegistration(kind, CLIENT_OF[kind], secret, (f"{public_url}/callback/{key}",))
         for kind, key in KEY_OF.items()
     )
     rotation = {**DEFAULT_ROTATION, "oidc": oidc_rotation}
@@ -172,7 +178,7 @@ def installation(
         files = write_files(directory, secret, sandbox.base_url, oidc_rotation)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("LATCHKEY_")},
-            "LATCHKEY_PUBLIC_URL": PUBLIC_URL,
+            "LATCHKEY_PUBLIC_URL": public_url,
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             **files,
