@@ -30,7 +30,7 @@ class ChannelRow:
     activated_at: datetime | None
     """When the provider last said that it is open; null while creating."""
     last_seen_at: datetime | None
-    """When a genuine notification was last noted."""
+    """When a genuine notification was last noted; null as long as nothing proves that notifications arrive."""
     missed_at: datetime | None
     """When the provider last said that it could not deliver."""
     stop_attempts: int
@@ -85,13 +85,6 @@ class ChannelStore(Protocol):
 
     def any_creating(self, kind: str, since: datetime) -> bool:
         """Return whether a channel at a provider of ``kind`` is being made; one begun before ``since`` is not."""
-
-    def proven_at(self, calendar_id: UUID) -> datetime | None:
-        """Return when the calendar's open channel last proved that notifications arrive; null without one.
-
-        Google proves it with every notification, the first of which it sends unasked; Graph also by opening or
-        prolonging a subscription, for which it calls us.
-        """
 
     def note(
         self, channel_ids: Sequence[UUID], now: datetime, *, missed: bool = False, message_number: int | None = None

@@ -141,6 +141,7 @@ class Channels:
             # The calendar was given up while the provider answered: nobody would stop it later.
             self._with_token(row.connection_id, lambda token: calendars.stop(token, channel))
             return
+        self._proved(row, channel_id)
         # A change between the last sync and the first notification would wait for the next poll.
         with self.store.transaction() as tx:
             tx.calendars.request_sync(row.id, self.clock())
@@ -151,6 +152,12 @@ class Channels:
         due_at = renew_at(kind, now, channel.expires_at, self.spread())
         with self.store.transaction() as tx:
             return tx.channels.activate(channel_id, channel, due_at, now, now + OVERLAP)
+
+    def _proved(self, row: CalendarRow, channel_id: UUID) -> None:
+        """Note that notifications arrive: Graph has called us before it answered, Google sends a first message."""
+        if self.providers.get(row.provider).kind == "microsoft":
+            with self.store.transaction() as tx:
+                tx.channels.seen(channel_id, None, self.clock())
 
     def _stop(self, row: ChannelRow) -> None:
         """Stop a channel at the provider and forget it; one that cannot be stopped is tried again a few times."""

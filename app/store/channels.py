@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
 from app.domain.calendars import Channel
@@ -118,18 +118,6 @@ class PostgresChannels:
         """Return whether a channel at a provider of ``kind`` is being made; one begun before ``since`` is not."""
         is_being_made = (_H.state == "creating", connections.c.kind == kind, _H.created_at >= since)
         return self._connection.execute(SELECT_CHANNELS.where(*is_being_made).limit(1)).first() is not None
-
-    def proven_at(self, calendar_id: UUID) -> datetime | None:
-        """Return when the calendar's open channel last proved that notifications arrive; null without one."""
-        opened = case((connections.c.kind == "microsoft", _H.activated_at))
-        row = self._connection.execute(
-            select(func.max(func.greatest(_H.last_seen_at, opened)).label("at"))
-            .join(calendars, calendars.c.id == _H.calendar_id)
-            .join(connections, connections.c.id == calendars.c.connection_id)
-            .where(_H.calendar_id == calendar_id, _H.state == "active", _H.expires_at > func.clock_timestamp())
-        ).one()
-        proved: datetime | None = row.at
-        return proved
 
     def note(
         self, channel_ids: Sequence[UUID], now: datetime, *, missed: bool = False, message_number: int | None = None

@@ -208,4 +208,6 @@ def _has_channel() -> ColumnElement[bool]:
         channels.c.calendar_id == _S.calendar_id,
         channels.c.state == "active",
         channels.c.expires_at > func.clock_timestamp(),
+        # Nothing has proved yet that its notifications arrive.
+        channels.c.last_seen_at.is_not(None),
     )

@@ -4,13 +4,14 @@
 `dev.py run` does, with the sandbox beside it, and connects accounts of both providers, `--each` calendars to a mailbox,
 until there are `--calendars`. Then adds events, `--rate` a second, to one calendar after the other, and follows
 ``GET /v1/changes`` as a service would. Prints per provider p50, p95 and the longest, in milliseconds from the moment
-the sandbox began to send the first notification of a change until an answer of the feed holds it; and what the sandbox
-was asked for meanwhile. Every wait of the web, the broker, the worker and the feed is in it.
+the sandbox began to send the first notification of a change until an answer of the feed holds it; what each part of the
+product took of the processors, and what the sandbox was asked for meanwhile. Every wait of the web, the broker, the worker and the feed is in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+from tests.process_family import status_fields
 from tests.running_product import Product, eventually, running_product
 
 PROVIDERS = ("google", "microsoft")
@@ -100,10 +102,13 @@ def main(arguments: Sequence[str]) -> int:
         places = [place for pair in zip(*of_each, strict=True) for place in pair]
         settle(product)
         product.control("log", "DELETE")
+        used_s = cpu_s(product)
         edits = rain(product, places, options.rate, options.seconds)
+        used_s = {part: seconds - used_s.get(part, 0) for part, seconds in cpu_s(product).items()}
         asked = Counter(entry["operation"] for entry in product.sandbox_log())
     for provider in PROVIDERS:
         report(provider, [edit for edit in edits if edit.place.provider == provider], options)
+    print("seconds of processor time: " + ", ".join(f"{part} {seconds:.1f}" for part, seconds in used_s.items()))
     print("asked of the sandbox: " + ", ".join(f"{name} {count}" for name, count in asked.most_common()))
     return 0
 
@@ -197,6 +202,15 @@ def report(provider: str, edits: Sequence[Edit], options: argparse.Namespace) ->
         "everything on one machine",
         flush=True,
     )
+
+
+def cpu_s(product: Product) -> dict[str, float]:
+    """Return the seconds of processor time that each part of the product has used; see proc_pid_stat(5)."""
+    ticks = {
+        part: sum(int(fields[11]) + int(fields[12]) for pid in pids if (fields := status_fields(pid)))
+        for part, pids in product.child_pids().items()
+    }
+    return {part: count / os.sysconf("SC_CLK_TCK") for part, count in ticks.items()}
 
 
 def p95(values: Sequence[float]) -> float:
