@@ -5,7 +5,8 @@
 until there are `--calendars`. Then adds events, `--rate` a second, to one calendar after the other, and follows
 ``GET /v1/changes`` as a service would. Prints per provider p50, p95 and the longest, in milliseconds from the moment
 the sandbox began to send the first notification of a change until an answer of the feed holds it; what each part of the
-product took of the processors, and what the sandbox was asked for meanwhile. Every wait of the web, the broker, the worker and the feed is in it.
+product took of the processors, and what the sandbox was asked for meanwhile. Every wait of the web, the broker, the
+worker and the feed is in it.
 """
 
 from __future__ import annotations
