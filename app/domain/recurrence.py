@@ -7,27 +7,15 @@ every instance lasts exactly as long as the master. All-day series are whole dat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import takewhile
-from operator import itemgetter
 from typing import Final
 
-from app.domain.calendars import (
-    Busy,
-    EventStatus,
-    Occurrence,
-    RemoteEvent,
-    Series,
-    Window,
-    canonical_recurrence_id,
-)
+from app.domain.calendars import Busy, EventStatus, Occurrence, RemoteEvent, Series, Window
 from app.domain.errors import Unrepresentable
 from app.domain.recurrence_clock import Anchor, Start, anchor_of
-from app.domain.recurrence_plain import plain_days
-from app.domain.recurrence_rules import Moment, Rule, RuleSet, parse_lines, read_moment
-from app.domain.recurrence_walk import walk
+from app.domain.recurrence_rules import Moment, parse_lines, read_moment
+from app.domain.recurrence_set import excluded_from, starts_of
 from app.domain.zones import zone_data_version
 
 # A date begins first where the clocks are 14 hours ahead of UTC and ends last where they are 12 behind.
@@ -36,7 +24,6 @@ _DATE_ENDS_AFTER_UTC: Final = timedelta(hours=12)
 _MARGIN: Final = timedelta(days=2)
 """Wall clocks and UTC differ by less than this, skipped days included."""
 _REVISION: Final = 2
-_LAST_SECOND: Final = time(23, 59, 59)
 
 
 def expander_version() -> str:
@@ -100,42 +87,18 @@ def touches(start: datetime | date, end: datetime | date, window: Window) -> boo
     )
 
 
-@dataclass(slots=True)
-class _Excluded:
-    """Starts taken out of a series: instances by recurrence id, and whole local days of a timed series."""
-
-    anchor: Anchor
-    ids: set[str] = field(default_factory=set)
-    days: set[date] = field(default_factory=set)
-
-    def add(self, moment: Moment) -> None:
-        """Take out an EXDATE; a DATE on a timed series means that local day."""
-        if self.anchor.zone is not None and moment.clock is None:
-            self.days.add(moment.day)
-        else:
-            self.ids.add(canonical_recurrence_id(self.anchor.resolve(moment)))
-
-    def leave(self, starts: Mapping[str, datetime | date]) -> list[Start]:
-        """Return the starts that are left, in order: recurrence ids of one series sort by time."""
-        left = sorted((found for found in starts.items() if found[0] not in self.ids), key=itemgetter(0))
-        return [found for found in left if self._local_day(found[1]) not in self.days] if self.days else left
-
-    def _local_day(self, start: datetime | date) -> date:
-        return start.astimezone(self.anchor.zone).date() if isinstance(start, datetime) else start
-
-
 def _unchanged(master: RemoteEvent, exceptions: Iterable[RemoteEvent], window: Window, cap: int) -> list[Occurrence]:
     """Return the instances nobody changed, in order of start."""
     anchor = anchor_of(master)
     lines = parse_lines(master.rules)
     low, high = _reach(anchor, window)
-    excluded = _excluded(anchor, lines, low, high)
+    excluded = excluded_from(anchor, lines, low, high)
     for event in exceptions:
         replaced = _replaced_start(event)
         if replaced is not None:
             excluded.add(replaced)
     # Keyed by recurrence id: a date that a rule gives as well, and two wall times on one instant, are one instance.
-    left = _inside(excluded.leave(dict(_starts(anchor, lines, low, high))), anchor.length, window)
+    left = _inside(excluded.leave(dict(starts_of(anchor, lines, low, high))), anchor.length, window)
     if len(left) > cap:
         raise Unrepresentable("too_many_instances")
     series_id, all_day, length = master.provider_id, master.all_day, anchor.length
@@ -151,58 +114,6 @@ def _inside(starts: list[Start], length: timedelta, window: Window) -> list[Star
     while first < last and not touches(starts[first][1], starts[first][1] + length, window):
         first += 1
     return starts[first:last]
-
-
-def _starts(anchor: Anchor, lines: RuleSet, low: datetime, high: datetime) -> Iterator[Start]:
-    if _starts_itself(anchor, lines):
-        yield _named(anchor.start)
-    for rule in lines.rules:
-        yield from _rule_starts(anchor, rule, low, high)
-    for moment in lines.dates:
-        yield _named(anchor.resolve(moment))
-
-
-def _rule_starts(anchor: Anchor, rule: Rule, low: datetime, high: datetime) -> Iterable[Start]:
-    days = plain_days(rule, anchor.first, low, high)
-    starts = _walked(anchor, rule, low, high) if days is None else anchor.place_days(days)
-    until = _until(anchor, rule)
-    return starts if until is None else takewhile(lambda found: found[1] <= until, starts)
-
-
-def _walked(anchor: Anchor, rule: Rule, low: datetime, high: datetime) -> Iterator[Start]:
-    return (_named(anchor.place(wall)) for wall in walk(rule, anchor.first, low, high))
-
-
-def _named(start: datetime | date) -> Start:
-    return canonical_recurrence_id(start), start
-
-
-def _starts_itself(anchor: Anchor, lines: RuleSet) -> bool:
-    """Return whether DTSTART is an instance: always (section 3.8.5.3), unless every rule ended before it."""
-    if not lines.rules:
-        return True
-    limits = [_until(anchor, rule) for rule in lines.rules]
-    return any(limit is None or limit >= anchor.start for limit in limits)
-
-
-def _until(anchor: Anchor, rule: Rule) -> datetime | date | None:
-    """Return the last allowed start, whatever type it was written in; null when open.
-
-    A date on a timed series means the end of that local day; a floating time is the master's; a time on an all-day
-    series means its date.
-    """
-    if rule.until is None:
-        return None
-    return rule.until.day if anchor.zone is None else rule.until.instant(anchor.zone, _LAST_SECOND)
-
-
-def _excluded(anchor: Anchor, lines: RuleSet, low: datetime, high: datetime) -> _Excluded:
-    excluded = _Excluded(anchor)
-    for moment in lines.excluded_dates:
-        excluded.add(moment)
-    for rule in lines.excluded_rules:
-        excluded.ids.update(recurrence_id for recurrence_id, _ in _rule_starts(anchor, rule, low, high))
-    return excluded
 
 
 def _reach(anchor: Anchor, window: Window) -> tuple[datetime, datetime]:
