@@ -202,14 +202,15 @@ def _occurrence_rows(key: RoundKey, page: StagedPage, ordinals: dict[str, int]) 
 
 _DROP_SUPERSEDED = text(
     """
-    DELETE FROM staged_items AS old
-    USING (
-        SELECT provider_id, kind = 'series' AS is_series, max(ordinal) AS ordinal FROM staged_items
-        WHERE calendar_id = :calendar AND epoch = :epoch
-        GROUP BY provider_id, kind = 'series' HAVING count(*) > 1
-    ) AS last
-    WHERE old.calendar_id = :calendar AND old.epoch = :epoch AND old.provider_id = last.provider_id
-        AND (old.kind = 'series') = last.is_series AND old.ordinal < last.ordinal
+    -- The ordinals are found once, in one reading: joined with itself, the planner takes a round for a single row.
+    DELETE FROM staged_items
+    WHERE calendar_id = :calendar AND epoch = :epoch AND ordinal = ANY (ARRAY(
+        SELECT ordinal FROM (
+            SELECT ordinal, lead(ordinal) OVER (PARTITION BY provider_id, kind = 'series' ORDER BY ordinal) AS later
+            FROM staged_items WHERE calendar_id = :calendar AND epoch = :epoch
+        ) AS item
+        WHERE later IS NOT NULL
+    ))
     """
 )
 

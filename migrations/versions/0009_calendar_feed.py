@@ -85,7 +85,7 @@ UP = (
         provider_updated_at TIMESTAMP WITH TIME ZONE,
         problem TEXT,
         content_hash BYTEA,
-        CONSTRAINT pk_staged_items PRIMARY KEY (calendar_id, epoch, ordinal)
+        CONSTRAINT pk_staged_items PRIMARY KEY (ordinal, calendar_id, epoch)
     )
     """,
     """
