@@ -101,9 +101,10 @@ def get_event(caller: Caller, calendar_id: str | None, event_id: str) -> tuple[J
 @graph_route(READ)
 def list_instances(caller: Caller, calendar_id: str | None, event_id: str) -> tuple[Json, int]:
     """List occurrences and exceptions of a series in a window, full."""
-    events, event_id = _holding(caller, calendar_id, event_id)
+    events, series_id = _holding(caller, calendar_id, event_id)
     low, high = _window()
-    found = _instances(events, events.get(event_id), low, high)
+    found = _instances(events, events.get(series_id), low, high)
+    # The link keeps the id as it was sent: of a moved series the form in which it is kept names nothing.
     return _page(caller, found, f"/me/events/{event_id}/instances", caller.page_size(10, 1000)), 200
 
 
