@@ -12,6 +12,9 @@ from datetime import UTC, date, datetime, timedelta
 import psycopg
 from psycopg.rows import namedtuple_row
 
+from app.sandbox.calendar.judging import occurrences
+from app.sandbox.calendar.state import side_of
+
 EDGE = timedelta(days=2)
 _STORED = """
     SELECT o.series_id, o.recurrence_id, o.all_day, o.start_at, o.end_at, o.start_date, o.end_date, o.busy, e.summary,
@@ -77,6 +80,28 @@ def provider_occurrences(mailbox, calendar, low, high):
         for series, recurrence, start, end, busy, title in rows
         if inside(start, end, low, high)
     }
+
+
+def judged_occurrences(house, provider, account, provider_calendar_id, low, high):
+    """Return what the sandbox's own expansion of its state shows in a window, in the form of `stored_occurrences`.
+
+    Unlike `provider_occurrences` it reads past pages and faults, whatever the size of the calendar.
+    """
+    side = side_of(house.running.app)
+    judged = occurrences(
+        side, side.sandbox.accounts.by_key(provider, account), provider_calendar_id, low - EDGE, high + EDGE
+    )
+    rows = [(point(row["start"]), point(row["end"]), row) for row in judged["occurrences"]]
+    return {
+        (row["series_id"], row["recurrence_id"], row["start"], row["end"], row["busy"], row["title"])
+        for start, end, row in rows
+        if inside(start, end, low, high)
+    }
+
+
+def point(text):
+    """Return the date or instant that a judged time names."""
+    return datetime.fromisoformat(text) if " " in text else date.fromisoformat(text)
 
 
 def provider_ids(mailbox, calendar, low, high):
