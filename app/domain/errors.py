@@ -7,7 +7,7 @@
      ├─ UnknownConnection  UnknownProvider  UnknownCalendar
      ├─ InvalidClient  ClientFrozen  NotAllowed  ScopeNotAllowed  ScopeNotGranted  RateLimited
      ├─ ServiceBlocked  ConnectionPaused  NeverConnected  AccountAmbiguous
-     ├─ CalendarsUnread  CalendarTooLarge  FeedCursorForeign  FeedCursorExpired
+     ├─ (reading_errors)
      ├─ SignedTokenInvalid  SubjectTokenInvalid  UnknownPerson  KeysUnavailable
      ├─ AuthorizationError
      │   ├─ StateMismatch  ConsentExpired  ConsentAlreadyUsed  ConsentDenied
@@ -164,30 +164,6 @@ class ConnectionPaused(LatchkeyError):
         """Keep until when."""
         super().__init__()
         self.until = until
-
-
-class CalendarsUnread(LatchkeyError):
-    """The connection is new: its calendars are being read for the first time, and nothing can be said of them yet."""
-
-    code = "calendars_unread"
-
-
-class CalendarTooLarge(LatchkeyError):
-    """The calendar has more events than fit into one file; pages can be read of any."""
-
-    code = "calendar_too_large"
-
-
-class FeedCursorForeign(LatchkeyError):
-    """The cursor was made for another question, or by another service; ``detail`` says which."""
-
-    code = "feed_cursor_foreign"
-
-
-class FeedCursorExpired(LatchkeyError):
-    """The cursor counts the transactions of another database: of before a restore, a move or a fail-over."""
-
-    code = "feed_cursor_expired"
 
 
 class NeverConnected(LatchkeyError):

@@ -14,7 +14,6 @@ from uuid import UUID
 from app.domain.calendar_reading import Reach, reach_allowed
 from app.domain.connections import Connection
 from app.domain.errors import (
-    CalendarsUnread,
     ClientFrozen,
     LatchkeyError,
     NeverConnected,
@@ -26,6 +25,7 @@ from app.domain.features import Feature, missing_scopes, offered_features
 from app.domain.people import Service
 from app.domain.policies import Allowed, Denied, Policy, Question, Refusal, known_to
 from app.domain.rates import HandOutRates
+from app.domain.reading_errors import CalendarsUnread
 from app.domain.subjects import Subject, SubjectMode
 from app.ports import Block, Clock, PeopleStanding, Provider, Providers, Standing, Transaction
 from app.services.hourly_quota import HourlyQuota, Purse

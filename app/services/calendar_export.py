@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.calendar_reading import ShownCalendar, ShownSeries
-from app.domain.errors import CalendarTooLarge, UnknownCalendar
+from app.domain.errors import UnknownCalendar
 from app.domain.people import Service
+from app.domain.reading_errors import CalendarTooLarge
 from app.domain.subjects import Subject, SubjectMode
 from app.ports import Transaction
 from app.services.calendar_access import Asked
@@ -53,7 +54,7 @@ class CalendarExport:
                 if view is None:
                     raise UnknownCalendar
                 whole = _whole(tx, view.calendar)
-                account.settle(Counter({view.connection.id: len(whole.series)}), only_read=True)
+                account.settle(Counter({view.connection.id: len(whole.series)}), (), only_read=True)
         return WholeCalendar(calendar, tuple(shown_series(one, view) for one in whole.series))
 
     def for_owner(self, person_id: UUID, calendar_id: UUID) -> WholeCalendar:

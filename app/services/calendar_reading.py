@@ -94,7 +94,7 @@ class CalendarReading:
         with self.store.reading() as tx, Account(self, service, asked, "calendars") as account:
             access = account.open(tx)
             views = self.views(tx, access)
-            account.settle(Counter(view.connection.id for view in views))
+            account.settle(Counter(view.connection.id for view in views), access.refused)
         return CalendarList(views, access.refused)
 
     def occurrences(
@@ -107,7 +107,7 @@ class CalendarReading:
             views = _chosen(self.views(tx, access), wish)
             found = tx.calendar_reading.occurrences(_look(access, views, wish), after, limit + 1)
             page = tuple(_shown_occurrence(one, views) for one in found[:limit])
-            account.settle(Counter(views[one.calendar_id].connection.id for one in page))
+            account.settle(Counter(views[one.calendar_id].connection.id for one in page), access.refused)
         rest = page[-1].place if len(found) > limit else None
         return OccurrencePage(tuple(views.values()), access.refused, page, rest)
 
@@ -121,7 +121,7 @@ class CalendarReading:
             views = _chosen(self.views(tx, access), wish)
             found = tx.calendar_reading.series(_look(access, views, wish), after, limit + 1)
             page = tuple(shown_series(one, views[one.calendar_id]) for one in found[:limit])
-            account.settle(Counter(views[one.calendar_id].connection.id for one in page))
+            account.settle(Counter(views[one.calendar_id].connection.id for one in page), access.refused)
         rest = (page[-1].calendar_id, page[-1].event_id) if len(found) > limit else None
         return SeriesPage(tuple(views.values()), access.refused, page, rest)
 
@@ -170,11 +170,11 @@ class Account:
         self._decided = self._access.decide(tx, self._service, self._asked)
         return self._decided
 
-    def settle(self, read: Mapping[UUID, int], *, only_read: bool = False) -> None:
-        """Count and write down what leaves: connection to number of items. A connection without any counts too.
+    def settle(self, read: Mapping[UUID, int], refused: Iterable[Refused], *, only_read: bool = False) -> None:
+        """Count and write down what leaves: connection to number of items, and who is refused in the same answer.
 
-        ``only_read``: unless nothing of it leaves. Raises ``RateLimited`` and ``StoreUnavailable``; then the answer
-        must not leave.
+        A connection without any items counts too, unless ``only_read``. Raises ``RateLimited`` and
+        ``StoreUnavailable``; then the answer must not leave.
         """
         assert self._decided is not None  # noqa: S101  # nothing is read before it is decided
         left = [one for one in self._decided.readable if not only_read or one.connection.id in read]
@@ -182,9 +182,8 @@ class Account:
         try:
             for one in left:
                 self._write(one, read.get(one.connection.id, 0))
-            if not only_read:
-                for refused in self._decided.refused:
-                    self._refuse(refused.error, refused.connection)
+            for one_refused in refused:
+                self._refuse(one_refused.error, one_refused.connection)
         except LatchkeyError:
             self._access.give_back(charged)
             raise

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from app.domain.calendar_reading import ShownSeries
-from app.domain.errors import FeedCursorExpired, FeedCursorForeign
 from app.domain.people import Service
+from app.domain.reading_errors import FeedCursorExpired, FeedCursorForeign
 from app.ports import ChangedEvent, Origin, Span, Transaction
 from app.services.calendar_access import Asked, Refused
 from app.services.calendar_reading import Account, CalendarReading, CalendarView, shown_series
@@ -101,16 +101,17 @@ class ChangeFeed:
             found = _read(tx, here, views, limit + 1)
             cut = _cut(found, limit)
             changes = _contents(tx, cut, views)
-            account.settle(Counter(views[one.calendar_id].connection.id for one in cut), only_read=True)
-        has_more = len(cut) < len(found)
+            has_more = len(cut) < len(found)
+            is_other = not has_more and (here.since is None or here.known != here.target)
+            refused = access.refused if is_other else ()
+            read = Counter(views[one.calendar_id].connection.id for one in cut)
+            # Nobody else was asked about by name.
+            account.settle(read, refused if asked.subjects else (), only_read=True)
         if has_more:
             there = replace(here, after=(cut[-1].calendar_id, cut[-1].seq))
-            return ChangePage(changes, there, has_more, None, ())
-        there = Position(here.database, selection, here.until, here.target)
-        is_other = here.since is None or here.known != here.target
-        return ChangePage(
-            changes, there, has_more, tuple(sorted(views)) if is_other else None, access.refused if is_other else ()
-        )
+        else:
+            there = Position(here.database, selection, here.until, here.target)
+        return ChangePage(changes, there, has_more, tuple(sorted(views)) if is_other else None, refused)
 
 
 def digests(calendar_ids: Iterable[UUID]) -> bytes:

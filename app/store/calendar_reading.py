@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import BindParameter, Row, and_, bindparam, func, select, text
 from sqlalchemy import Connection as Database
-from sqlalchemy import Row, Select, and_, func, select, text
 
 from app.domain.calendar_reading import Place, ShownCalendar, ShownOccurrence, ShownSeries
 from app.domain.calendars import Busy, EventKind, Occurrence, RemoteEvent, Window
@@ -23,6 +23,39 @@ from app.store.schema import calendars, connections, people, service_blocks, syn
 
 _C, _S = calendars.c, sync_states.c
 _NOBODY = UUID(int=0)
+
+# Built once: putting a statement together costs as much as reading a few of its rows.
+_ASKED_PEOPLE: BindParameter[UUID] = bindparam("people", expanding=True)
+_PEOPLE = (
+    select(people.c.id, people.c.time_zone, service_blocks.c.since, service_blocks.c.until)
+    .outerjoin(
+        service_blocks,
+        and_(service_blocks.c.person_id == people.c.id, service_blocks.c.service_id == bindparam("service")),
+    )
+    .where(people.c.id.in_(_ASKED_PEOPLE))
+)
+_HELD = (
+    select(*CONNECTION_COLUMNS)
+    .where(connections.c.person_id.in_(_ASKED_PEOPLE), connections.c.status != Status.DISCONNECTED)
+    .order_by(connections.c.created_at, connections.c.id)
+)
+_SELECT_CALENDARS = (
+    select(
+        calendars,
+        connections.c.person_id,
+        _S.last_success_at,
+        _S.last_error,
+        _S.window_start,
+        _S.window_end,
+        func.coalesce(_S.event_count, 0).label("event_count"),
+    )
+    .join(connections, connections.c.id == _C.connection_id)
+    .outerjoin(sync_states, _S.calendar_id == _C.id)
+    .where(_C.removed_at.is_(None), connections.c.status != Status.DISCONNECTED)
+)
+_CALENDARS = _SELECT_CALENDARS.where(_C.connection_id.in_(bindparam("connections", expanding=True))).order_by(
+    connections.c.person_id, _C.connection_id, _C.is_primary.desc(), _C.name, _C.id
+)
 
 _BY_KEY = "JOIN unnest(CAST(:calendars AS uuid[]), CAST(:ids AS text[])) AS asked(calendar_id, event_id)"
 _EVENTS = text(
@@ -63,20 +96,9 @@ class PostgresCalendarReading:
     def people(self, service_id: UUID, person_ids: Collection[UUID]) -> PeopleStanding:
         """Return what decisions about these people rest on."""
         standing = PostgresPolicies(self._connection).standing(service_id, person_id=_NOBODY)
-        chosen = people.c.id.in_(person_ids)
-        rows = self._connection.execute(
-            select(people.c.id, people.c.time_zone, service_blocks.c.since, service_blocks.c.until)
-            .outerjoin(
-                service_blocks,
-                and_(service_blocks.c.person_id == people.c.id, service_blocks.c.service_id == service_id),
-            )
-            .where(chosen)
-        ).all()
-        held = self._connection.execute(
-            select(*CONNECTION_COLUMNS)
-            .where(connections.c.person_id.in_(person_ids), connections.c.status != Status.DISCONNECTED)
-            .order_by(connections.c.created_at, connections.c.id)
-        )
+        named = list(person_ids)
+        rows = self._connection.execute(_PEOPLE, {"service": service_id, "people": named}).all()
+        held = self._connection.execute(_HELD, {"people": named})
         return PeopleStanding(
             standing,
             {row.id: Block(service_id, row.since, row.until) for row in rows if row.since is not None},
@@ -86,16 +108,11 @@ class PostgresCalendarReading:
 
     def calendars(self, connection_ids: Collection[UUID]) -> tuple[ShownCalendar, ...]:
         """Return the connections' calendars that are not removed, by person, the primary one first."""
-        rows = self._connection.execute(
-            _select_calendars()
-            .where(_C.connection_id.in_(connection_ids))
-            .order_by(connections.c.person_id, _C.connection_id, _C.is_primary.desc(), _C.name, _C.id)
-        )
-        return tuple(map(_calendar, rows))
+        return tuple(map(_calendar, self._connection.execute(_CALENDARS, {"connections": list(connection_ids)})))
 
     def calendar(self, calendar_id: UUID) -> ShownCalendar | None:
         """Return one calendar that is not removed; null otherwise."""
-        row = self._connection.execute(_select_calendars().where(_C.id == calendar_id)).first()
+        row = self._connection.execute(_SELECT_CALENDARS.where(_C.id == calendar_id)).first()
         return None if row is None else _calendar(row)
 
     def occurrences(self, look: Look, after: Place | None, limit: int) -> tuple[ShownOccurrence, ...]:
@@ -154,23 +171,6 @@ class PostgresCalendarReading:
             for key in keys
             if key in own or key in exceptions or key in found
         )
-
-
-def _select_calendars() -> Select[*tuple[Any, ...]]:
-    return (
-        select(
-            calendars,
-            connections.c.person_id,
-            _S.last_success_at,
-            _S.last_error,
-            _S.window_start,
-            _S.window_end,
-            func.coalesce(_S.event_count, 0).label("event_count"),
-        )
-        .join(connections, connections.c.id == _C.connection_id)
-        .outerjoin(sync_states, _S.calendar_id == _C.id)
-        .where(_C.removed_at.is_(None), connections.c.status != Status.DISCONNECTED)
-    )
 
 
 def _calendar(row: Row[*tuple[Any, ...]]) -> ShownCalendar:

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from app.domain import connect_link_errors as links
 from app.domain import errors as domain
+from app.domain import reading_errors as reading
 from app.domain.errors import LatchkeyError
 
 
@@ -122,7 +123,7 @@ OUTCOMES: Mapping[type[LatchkeyError], Outcome] = {
     domain.NeverConnected: Outcome(
         409, 400, ErrorCode.INTERACTION_REQUIRED, "the person has not connected such an account", "never_connected"
     ),
-    domain.CalendarsUnread: Outcome(
+    reading.CalendarsUnread: Outcome(
         503,
         503,
         ErrorCode.TEMPORARILY_UNAVAILABLE,
@@ -130,13 +131,13 @@ OUTCOMES: Mapping[type[LatchkeyError], Outcome] = {
         "calendars_unread",
         5,
     ),
-    domain.CalendarTooLarge: Outcome(
+    reading.CalendarTooLarge: Outcome(
         409, 409, ErrorCode.INVALID_REQUEST, "the calendar is too large for one file", "calendar_too_large"
     ),
-    domain.FeedCursorForeign: Outcome(
+    reading.FeedCursorForeign: Outcome(
         400, 400, ErrorCode.INVALID_REQUEST, "the cursor was made for another question", "cursor_damaged"
     ),
-    domain.FeedCursorExpired: Outcome(
+    reading.FeedCursorExpired: Outcome(
         410, 410, ErrorCode.INVALID_REQUEST, "start again without a cursor", "cursor_expired"
     ),
     domain.AccountAmbiguous: Outcome(
