@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import requests
 
 from app.sandbox.application import create_sandbox
 from app.sandbox.calendar.chaos import ALL_KINDS, Place, Rain, Weather
@@ -164,3 +165,19 @@ def test_chaos_runs_by_itself_and_tells_what_it_did():
     assert not ended["running"]
     assert shown["occurrences"]
     assert shown["busy"]
+
+
+def test_page_lets_it_rain_and_stops_it():
+    with calendars() as served, requests.Session() as browser:
+        browser.trust_env = False
+        url = f"{served.base_url}/sandbox/chaos"
+
+        begun = browser.post(url, data={"action": "start", "rate_per_s": "5", "seconds": "3600", "seed": "1"}).text
+        again = browser.post(url, data={"action": "start", "rate_per_s": "5", "seconds": "3600", "seed": "1"})
+        stopped = browser.post(url, data={"action": "stop"}).text
+        state = served.control("/chaos", "GET")
+
+    assert "It rains" in begun
+    assert again.status_code == 400
+    assert "It rains" not in stopped
+    assert (state["running"], state["done"], state["planned"]) == (False, False, 18_000)
