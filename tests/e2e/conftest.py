@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from app.domain.sync_pace import WORST_GAP
 from tests.e2e.walk import Watch
 from tests.running_product import Person, Product, running_product
 
 HERE = Path(__file__).parent
 POLL_INTERVAL_S = 10
 """Long beside the five seconds that a push may take, short beside the patience of a test run."""
+LONGEST_GAP_S = POLL_INTERVAL_S * WORST_GAP + 5
+"""Until a change that no notification told is here; a calendar that has been quiet for long is polled less often."""
 _START_WITHIN_S = 240
 """The first test of a process pays for the start, which takes minutes on a machine busy with other tests."""
 _ACCOUNTS = {
