@@ -33,6 +33,7 @@ from app.sandbox.fault_plan import Fault, FaultKind
 from app.sandbox.server import RunningSandbox, serve
 from app.sandbox.settings import DEFAULT_ROTATION, ClientRegistration, Rotation, SandboxSettings
 from app.services.authorization import Connected, SignedIn
+from app.store.call_slots import PostgresCallSlots
 
 PUBLIC_URL = "http://localhost:8080"
 KEY_OF = {"google": "google", "microsoft": "microsoft", "oidc": "acme"}
@@ -68,6 +69,10 @@ class Installation:
         for built in self._built:
             built.hand_out_log.close()
             built.access_tokens.store.close()
+            for provider in built.providers.all():
+                slots = getattr(provider.calendars, "_slots", None)
+                if isinstance(slots, PostgresCallSlots):
+                    slots.close()
 
     # --- people
 
