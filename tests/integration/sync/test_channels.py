@@ -158,7 +158,9 @@ def test_a_change_makes_its_calendar_due_at_once(mailbox, hooks):
     desk.add("Pushed", monday())
 
     assert deliver(mailbox, hooks, since=since) >= 1
-    assert mailbox.main().id in mailbox.house.due.syncs()
+    # Graph tells of the whole mailbox, so the others are due as well; not all of them are claimed at a time.
+    assert mailbox.house.due.syncs() != ()
+    assert state_of(mailbox).due_at <= mailbox.house.clock()
     assert "Pushed" in desk.titles(desk.sync())
 
 
