@@ -31,7 +31,8 @@ _PLAIN = (
 )
 """Text columns that are called what the field is called."""
 
-_JSON = ("rules_raw", "organizer", "attendees", "unknown_values")
+_encode = json.JSONEncoder(default=str, sort_keys=True).encode
+"""Made once: ``json.dumps`` with options makes an encoder for every value."""
 
 
 def item_values(event: RemoteEvent) -> dict[str, object]:
@@ -39,11 +40,9 @@ def item_values(event: RemoteEvent) -> dict[str, object]:
 
     A ``problem`` is no content: it may be ours, found when the series was expanded.
     """
-    content = _content(event)
-    text = json.dumps(content, default=str, sort_keys=True)
-    written = {name: _json(content[name]) for name in _JSON}
-    digest = hashlib.sha256(text.encode()).digest()
-    return {**content, **written, "problem": storable_text(event.problem), "content_hash": digest}
+    values = _content(event)
+    digest = hashlib.sha256(_encode([*values.values()]).encode()).digest()
+    return {**values, "problem": storable_text(event.problem), "content_hash": digest}
 
 
 def read_event(row: Row[*tuple[Any, ...]]) -> RemoteEvent:
@@ -84,6 +83,7 @@ def span(start: datetime | date | None, end: datetime | date | None, *, all_day:
 
 
 def _content(event: RemoteEvent) -> dict[str, Any]:
+    # Always in this order: the hash is over the values alone.
     sequence = event.sequence
     return {
         "provider_id": storable_text(event.provider_id),
@@ -94,12 +94,12 @@ def _content(event: RemoteEvent) -> dict[str, Any]:
         "all_day": event.all_day,
         **span(event.start, event.end, all_day=event.all_day),
         "rules": storable(event.rules),
-        "rules_raw": storable(event.rules_raw),
+        "rules_raw": _json(event.rules_raw),
         "busy": event.busy.value,
         "is_organizer": event.is_organizer,
-        "organizer": storable(event.organizer),
-        "unknown_values": storable(event.unknown_values),
-        "attendees": storable(event.attendees),
+        "organizer": _json(event.organizer),
+        "unknown_values": _json(event.unknown_values),
+        "attendees": _json(event.attendees),
         "attendees_omitted": event.attendees_omitted,
         "sequence": sequence if sequence is not None and abs(sequence) <= BIGGEST else None,
         "provider_updated_at": event.updated_at,
@@ -108,4 +108,4 @@ def _content(event: RemoteEvent) -> dict[str, Any]:
 
 
 def _json(value: object) -> str | None:
-    return None if value is None else json.dumps(value)
+    return None if value is None else _encode(storable(value))
