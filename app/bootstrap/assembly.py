@@ -19,6 +19,7 @@ from app.config import LoadedConfig
 from app.crypto.keyring import Keyring
 from app.crypto.sealing import build_sealer
 from app.domain.rates import HandOutRates, TokenBuckets
+from app.domain.sync_pace import WORST_GAP
 from app.nudge import CeleryNudge, publisher
 from app.ports import Clock, Nudge, Providers, Sealer, Spread, Store
 from app.services.access_tokens import AccessTokens
@@ -70,8 +71,9 @@ WEB_MOST_WAITING = 6
 BURST_S = 2
 """Seconds' worth of requests that a caller may make at once: a start of many threads is no loop."""
 
-STALE_AFTER_POLLS = 3
-"""Poll intervals without a good sync after which readers are told that a calendar may be out of date."""
+STALE_AFTER_POLLS = WORST_GAP + 1
+"""Poll intervals without a good sync after which readers are told that a calendar may be out of date: a quiet one is
+looked at less often, and one look may fail."""
 
 WORKER_MOST_WAITING = 24
 """Of the 32 threads of a worker."""

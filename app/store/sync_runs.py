@@ -107,7 +107,12 @@ class SyncRuns:
         The sync state's row is locked at the very end, for the time of a commit: whoever wishes for a run meanwhile
         is not kept waiting. A run that was overtaken finds out there, and takes everything back.
         """
-        last_seq = self._connection.scalars(select(_S.change_seq).where(_is_ours(run, owner), _is_unmoved(run))).first()
+        # This lock lets everything pass but the end of the row: who takes a calendar away waits.
+        last_seq = self._connection.scalars(
+            select(_S.change_seq)
+            .where(_is_ours(run, owner), _is_unmoved(run))
+            .with_for_update(read=True, key_share=True)
+        ).first()
         if last_seq is None:
             return None
         with self._connection.begin_nested() as writing:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import event
 
 from app.domain.calendars import CalendarListing, EventStatus, RemoteCalendar
 from app.ports import RoundKey, SyncRound, Tally
@@ -13,6 +14,7 @@ from tests.integration.store.rows import (
     HOLD,
     NOW,
     WINDOW,
+    Session,
     all_day,
     apply_round,
     changes,
@@ -164,6 +166,29 @@ def test_the_last_word_on_an_id_wins_over_pages(store, rows, peek):
     assert peek("SELECT source_id, start_at FROM occurrences ORDER BY 1") == [
         ("e-1", NOW + timedelta(hours=1)), ("e-4", NOW),
     ]  # fmt: skip
+
+
+def test_while_a_round_is_applied_wishes_pass_and_a_farewell_waits(store, rows, peek):
+    calendar = rows.synced([single("e-1")])
+    with store.transaction() as tx:
+        run = tx.calendars.lease(calendar.id, "worker", 60)
+        staged = changes([single("e-2")]).stage(tx, run)
+
+    leaving = []
+
+    def meanwhile(_connection, _cursor, statement, *_):
+        if "INSERT INTO occurrences" in statement:
+            Session(store, lambda tx: tx.calendars.request_sync(calendar.id, NOW)).answer()
+            leaving.append(Session(store, lambda tx: tx.calendars.select(calendar.id, is_selected=False, now=NOW)))
+            leaving[0].wait_until_blocked(peek)
+
+    with store.transaction() as tx:
+        event.listen(tx.calendars._connection, "before_cursor_execute", meanwhile)
+        assert tx.calendars.apply(run, "worker", staged, NOW) == 1
+    leaving[0].answer()
+
+    assert stored(peek) == []
+    assert told(peek) == [("e-1", 3, True), ("e-2", 4, True)]
 
 
 def test_staged_rows_of_died_runs_are_tidied_away(store, rows, peek):
