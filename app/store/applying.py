@@ -21,10 +21,11 @@ MANY = 1000
 The planner cannot know: a round was staged a moment ago, and no statistics speak of it. Left alone it takes every
 round for a single row."""
 
-_FOR_MANY = (
-    text("SET LOCAL enable_nestloop = off"),
-    text("SET LOCAL work_mem = '64MB'"),
-    text("SET LOCAL statement_timeout = '10min'"),
+_FOR_MANY = text(
+    """
+    SELECT set_config('enable_nestloop', 'off', true), set_config('work_mem', '64MB', true),
+        set_config('statement_timeout', '10min', true)
+    """
 )
 
 
@@ -55,9 +56,8 @@ def write_round(
     found = PostgresStaging(connection).tally(RoundKey(run.calendar.id, run.epoch))
     if found != brought.staged:
         return None
-    if found.items > MANY or (brought.replaces_all and run.calendar.event_count > MANY):
-        for statement in _FOR_MANY:
-            connection.execute(statement)
+    if brought.replaces_all or found.items > MANY:
+        connection.execute(_FOR_MANY)
     before = 0 if brought.full else _mentioned(connection, values)
     write_events(connection, values, sweeps=brought.full, expanded=brought.expanded_by_provider)
     write_occurrences(connection, values, replaces_all=brought.replaces_all)

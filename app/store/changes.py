@@ -40,15 +40,16 @@ _WHOLE = """
         SELECT * FROM occurrences WHERE calendar_id = :calendar
     )"""
 
+# Materialized, so that each is made once: without statistics the planner would make it again for every event.
 _REST = """
-    , contents AS (
+    , contents AS MATERIALIZED (
         SELECT event_id,
             coalesce(bool_or(status <> 'cancelled') FILTER (WHERE kind <> 'exception'),
                      bool_or(status <> 'cancelled')) AS is_there,
             string_agg(content_hash || convert_to(status || coalesce(problem, ''), 'UTF8'), '' ORDER BY provider_id)
                 AS content
         FROM items GROUP BY event_id
-    ), times AS (
+    ), times AS MATERIALIZED (
         SELECT series_id AS event_id,
             string_agg(
                 concat_ws(' ', recurrence_id, source_id, start_at, end_at, start_date, end_date, busy), chr(10)

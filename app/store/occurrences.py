@@ -9,12 +9,14 @@ from sqlalchemy import Connection, text
 _COLUMNS = (
     "series_id", "recurrence_id", "source_id", "all_day", "start_at", "end_at", "start_date", "end_date", "busy"
 )  # fmt: skip
-_IS_STAGED = f"""EXISTS (
-        SELECT FROM staged_occurrences AS s
+_IS_STAGED = f"""coalesce((
+        -- A value, not EXISTS: that would become a join, and without statistics a join of everything with everything.
+        SELECT true FROM staged_occurrences AS s
         WHERE s.calendar_id = :calendar AND s.epoch = :epoch
             AND s.series_id = o.series_id AND s.recurrence_id = o.recurrence_id
             AND {" AND ".join(f"s.{name} IS NOT DISTINCT FROM o.{name}" for name in _COLUMNS[2:])}
-    )"""  # noqa: S608 - constants of this module
+        LIMIT 1
+    ), false)"""  # noqa: S608 - constants of this module
 
 _DELETE_ALL = text(f"DELETE FROM occurrences AS o WHERE o.calendar_id = :calendar AND NOT {_IS_STAGED}")  # noqa: S608
 

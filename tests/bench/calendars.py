@@ -1,8 +1,8 @@
 """Calendars: first sync, small changes in calendars of any size, the queue of a hundred thousand, expansion.
 
-``python3 dev.py bench calendars [--events 10000 100000] [--queue 100000] [--skip-expansion]``. Latchkey runs in this
-process, on a PostgreSQL of its own that writes durably; the sandbox runs in another process and shares the machine.
-Prints one line per figure: name, value, unit, settings.
+``python3 dev.py bench calendars [--events 100 10000 100000] [--series 200 5000] [--queue 100000] [--skip-expansion]``.
+Latchkey runs in this process, on a PostgreSQL of its own that writes durably; the sandbox runs in another process and
+shares the machine. Prints one line per figure: name, value, unit, settings.
 
 "Storing" is the time inside the store: staging by COPY, reading it back, the one transaction. It is compared with a
 plain COPY of the very rows that came of it (events, occurrences, changes) into the same tables.
@@ -25,6 +25,9 @@ from sqlalchemy import create_engine, event, text
 
 from app.config import load_config
 from app.dev.ports import choose_port
+from app.domain.calendars import ChangePage, EventKind, EventStatus, RemoteEvent, Window
+from app.ports import SyncRound
+from app.services.sync_rounds import StagedRound
 from app.store.sync_claims import claim_syncs
 from tests.bench import expansion
 from tests.bench._due import LIMIT, _execution_ms
@@ -34,6 +37,8 @@ from tests.bench.first_sync import PUBLIC_URL, Bench, Stopwatch, build, sandbox
 
 WINDOW = {"LATCHKEY_SYNC_PAST_DAYS": "100", "LATCHKEY_SYNC_FUTURE_DAYS": "500"}
 """Holds all that the sandbox makes."""
+MOMENT = datetime.now(UTC).replace(microsecond=0)
+YEAR = Window(MOMENT - timedelta(days=31), MOMENT + timedelta(days=396))
 CHANGES = 10
 ROUNDS = 5
 
@@ -42,11 +47,14 @@ def main(arguments: Sequence[str]) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, nargs="+", default=[100, 10_000, 100_000])
+    parser.add_argument("--series", type=int, nargs="+", default=[200, 5000])
     parser.add_argument("--queue", type=int, default=100_000, help="calendars with a due time")
     parser.add_argument("--skip-expansion", action="store_true")
     options = parser.parse_args(arguments)
     for count in options.events:
         measure_size(count)
+    for count in options.series:
+        measure_series(count)
     measure_queue(options.queue)
     return 0 if options.skip_expansion else expansion.main([])
 
@@ -58,6 +66,60 @@ def measure_size(count: int) -> None:
         _print_ratio(copied_s(url, calendar_id), stored_s, count)
         _full_pass(bench, calendar_id, count)
         _small_changes(bench, calendar_id, count)
+
+
+def measure_series(count: int) -> None:
+    """Stage, expand and apply rounds of series, without a provider: all, all again, some, a window that moved."""
+    with benched(100) as (bench, calendar_id, _):
+        everything = [weekly(place) for place in range(count)]
+        some = [weekly(place, "Edited") for place in range(min(150, count))]
+        for name, events, full, whole_window in (
+            ("first pass", everything, True, False),
+            ("full pass, nothing changed", everything, True, False),
+            (f"{len(some)} edited", some, False, False),
+            ("moved window", [], False, True),
+        ):
+            _round(bench, calendar_id, f"series, {name}", events, full=full, whole_window=whole_window, of=count)
+
+
+def weekly(place: int, title: str = "Series") -> RemoteEvent:
+    """Return a series that began some months ago."""
+    start = MOMENT - timedelta(days=place % 300, minutes=place % 600)
+    return RemoteEvent(
+        f"series-{place}", EventKind.MASTER, EventStatus.CONFIRMED, None, None, start=start,
+        end=start + timedelta(hours=1), time_zone="Europe/Berlin", rules=("RRULE:FREQ=WEEKLY",), summary=title,
+    )  # fmt: skip
+
+
+def _round(
+    bench: Bench,
+    calendar_id: UUID,
+    name: str,
+    events: Sequence[RemoteEvent],
+    *,
+    full: bool,
+    whole_window: bool,
+    of: int,
+) -> None:
+    with bench.store.transaction() as tx:
+        run = tx.calendars.lease(calendar_id, "bench", 600)
+    assert run is not None
+    staged = StagedRound(bench.store, run, "bench", YEAR, expands=True, full=full, whole_window=whole_window)
+    began = time.perf_counter()
+    staged.take([ChangePage(tuple(events), cursor="cursor")])
+    staged.settle()
+    settled = time.perf_counter()
+    with bench.store.transaction() as tx:
+        tx.calendars.apply(run, "bench", SyncRound("cursor", YEAR, staged.staged, full, whole_window), MOMENT)
+    applied = time.perf_counter()
+    staged.discard()
+    with bench.store.transaction() as tx:
+        tx.calendars.finish(run, "bench", next_at=MOMENT, error=None, drop_cursor=False, now=MOMENT)
+    settings = f"{of:,} weekly series, {staged.staged.occurrences:,} occurrences staged"
+    print(
+        f"{name}: {settled - began:.2f} s staged and expanded, {applied - settled:.2f} s applied, {settings}",
+        flush=True,
+    )
 
 
 @contextmanager
