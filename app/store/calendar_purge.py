@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, ScalarSelect, delete, func, select, text, update
 
-from app.store.schema import changes, channels, events, occurrences, staged_items, sync_states
+from app.store.schema import changes, channels, events, occurrences, staged_items, staged_occurrences, sync_states
 
 _X = changes.c
 
@@ -20,7 +20,7 @@ def purge(connection: Connection, calendar_ids: Sequence[UUID], now: datetime) -
     """
     if not calendar_ids:
         return
-    for table in (sync_states, occurrences, events, staged_items):
+    for table in (sync_states, occurrences, events, staged_items, staged_occurrences):
         connection.execute(delete(table).where(table.c.calendar_id.in_(calendar_ids)))
     of_these = channels.c.calendar_id.in_(calendar_ids)
     # What is being asked for has no name yet by which it could be stopped.

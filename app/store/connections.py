@@ -23,6 +23,8 @@ from app.store.schema import (
     data_keys,
     policies,
     refresh_attempts,
+    staged_items,
+    staged_occurrences,
     token_generations,
 )
 
@@ -201,8 +203,12 @@ class PostgresConnections:
                 **_FRESH_START,
             )
         )
+        own = self._connection.scalars(select(calendars.c.id).where(calendars.c.connection_id == connection_id)).all()
         for table in (data_keys, token_generations, refresh_attempts, authorization_requests, calendars):
             self._connection.execute(delete(table).where(table.c.connection_id == connection_id))
+        # After the sync states, which a page that is being staged holds: what comes later finds none, and is not kept.
+        for staged in (staged_items, staged_occurrences):
+            self._connection.execute(delete(staged).where(staged.c.calendar_id.in_(own)))
 
     def _read(self, *conditions: ColumnElement[bool]) -> tuple[Connection, ...]:
         rows = self._connection.execute(
