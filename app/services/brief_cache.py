@@ -37,8 +37,14 @@ class BriefCache(Generic[K, V]):
     """
 
     def __init__(
-        self, monotonic: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        is_patient: bool = True,
     ) -> None:
+        """Keep answers; not ``is_patient``: whoever asks has something better to do than to wait."""
+        self._patience_s = PATIENCE_S if is_patient else 0.0
         self._monotonic = monotonic
         self._sleep = sleep
         self._missed_since: float | None = None
@@ -66,8 +72,10 @@ class BriefCache(Generic[K, V]):
             try:
                 value = load()
             except StoreUnavailable:
-                missed_since = self._missed_since = now if self._missed_since is None else self._missed_since
-                if self._monotonic() - missed_since > PATIENCE_S:
+                since = self._missed_since
+                # Read once: another thread that reached it in between forgets when it was missed.
+                self._missed_since = since = now if since is None else since
+                if self._monotonic() - since >= self._patience_s:
                     raise
                 self._sleep(ASK_AGAIN_S)
             else:

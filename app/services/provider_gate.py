@@ -80,7 +80,7 @@ class BreakerGate:
         self._spread = spread
         self._monotonic = monotonic
         self._under_way = CallsUnderWay(most_under_way, monotonic)
-        self._kept: BriefCache[str, Mapping[str, Health]] = BriefCache(monotonic)
+        self._kept: BriefCache[str, Mapping[str, Health]] = BriefCache(monotonic, is_patient=False)
         self._recent: dict[str, Recent] = defaultdict(Recent)
         self._probes: dict[str, UUID] = {}
         self._lock = threading.Lock()

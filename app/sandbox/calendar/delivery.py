@@ -79,7 +79,12 @@ class Courier:
             began_at = time.time()
             status = post(message.url, message.headers, message.body, tls=self.tls)
             with self._changed:
-                told: dict[str, object] = {**message.about, "attempt": message.attempt + 1, "status": status, "began_at": began_at}
+                told: dict[str, object] = {
+                    **message.about,
+                    "attempt": message.attempt + 1,
+                    "status": status,
+                    "began_at": began_at,
+                }
                 self.record.append(told)
                 self._in_hand -= 1
                 self._changed.notify_all()

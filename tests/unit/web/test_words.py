@@ -58,7 +58,7 @@ def test_calendars_say_how_they_are():
     rows = (
         make_calendar(event_count=1, last_success_at=NOW),
         make_calendar(last_success_at=None),
-        make_calendar(last_success_at=None, access_role="free_busy"),
+        make_calendar(last_success_at=NOW, access_role="free_busy"),
         make_calendar(last_success_at=None, last_error="provider_unavailable"),
     )
 
