@@ -22,6 +22,7 @@ OCCURRENCES = """
     SELECT count(*) FROM occurrences JOIN events
     ON events.provider_id = source_id AND events.calendar_id = occurrences.calendar_id WHERE summary = %s
 """
+CREATING = "SELECT 1 FROM channels WHERE state = 'creating'"
 NOTED = "SELECT news, last_seen_at FROM channels WHERE id = %s"
 
 
@@ -84,6 +85,8 @@ def test_w10_garbage_is_refused_without_a_server_error(product, body):
 
 
 def test_w03_nobody_else_can_make_the_hook_repeat_a_text(product):
+    eventually(lambda: not product.rows(CREATING), within_s=25, what="no handshake expected")
+
     answer = requests.post(f"{product.public_url}/hooks/microsoft?validationToken=hello", timeout=10)
 
     assert answer.status_code == 404
