@@ -83,6 +83,8 @@ class SyncRun:
     """When a round last changed anything; null for never."""
     has_channel: bool = False
     """Whether the provider promises to notify us of changes."""
+    expander_version: str | None = None
+    """What expanded the stored series; null when the provider did, or there is no cursor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ class SyncRound:
     """Whether the provider expands series: then the staged exceptions of a series are all it has."""
     check_at: datetime | None = None
     """When to compare the calendar with the provider's, should that not be planned."""
+    expander_version: str | None = None
+    """What expanded the staged series; null when the provider did."""
 
     @property
     def replaces_all(self) -> bool:

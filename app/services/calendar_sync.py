@@ -24,6 +24,7 @@ from app.domain.errors import (
     ScopesMissing,
     UnknownCalendar,
 )
+from app.domain.recurrence import expander_version
 from app.domain.sync_pace import look_again_after, poll_after
 from app.domain.tokens import retry_delay_s
 from app.ports import CalendarProvider, Clock, Losses, Providers, Spread, Store, SyncRound, SyncRun
@@ -158,14 +159,15 @@ class CalendarSync:
         """Return an empty round for the window that is wanted, with what is needed to get there."""
         now = self.clock()
         wanted = Window(now - self.settings.past, now + self.settings.future)
-        expands = not calendars.expands_series
-        of_wanted = StagedRound(self.store, run, self.owner(), wanted, expands, full=True)
+        of_wanted = StagedRound(self.store, run, self.owner(), wanted, not calendars.expands_series, full=True)
         if run.cursor is None or run.window is None:
             return of_wanted
-        if serves(run.window, wanted, slack_of(run.calendar.id)):
+        is_expanded_here = run.expander_version is not None
+        is_current = not is_expanded_here or run.expander_version == expander_version()
+        if is_current and serves(run.window, wanted, slack_of(run.calendar.id)):
             return replace(of_wanted, window=run.window, full=False)
-        # Where we expand, all that lies ahead is stored: the window moves without reading anything anew.
-        grows = expands and not run.calendar.is_times_only and wanted.start >= run.window.start - CLOCK_SLACK
+        # Where we expand, all that lies ahead is stored: nothing is read anew for another window, or other zones.
+        grows = is_expanded_here and wanted.start >= run.window.start - CLOCK_SLACK
         return replace(of_wanted, full=False, whole_window=True) if grows else of_wanted
 
     def _fetch(self, staged: StagedRound, calendars: CalendarProvider) -> None:
@@ -203,6 +205,7 @@ class CalendarSync:
         brought = SyncRound(
             staged.cursor or "", staged.window, staged.staged, staged.full, staged.whole_window,
             calendars.expands_series, now + CHECK_INTERVAL * (0.5 + self.spread()),
+            expander_version() if staged.expands and not staged.run.calendar.is_times_only else None,
         )  # fmt: skip
         with self.store.transaction() as tx:
             changes = tx.calendars.apply(staged.run, staged.owner, brought, now)

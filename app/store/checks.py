@@ -61,6 +61,7 @@ def write_check(
             cursor=None,
             window_start=None,
             window_end=None,
+            expander_version=None,
             cursor_version=_S.cursor_version + 1,
             requested=_S.requested + 1,
             due_at=func.least(_S.due_at, now),

@@ -81,6 +81,7 @@ class SyncRuns:
             is_asked_for=state.requested > state.completed,
             last_change_at=state.last_change_at,
             has_channel=state.has_channel,
+            expander_version=state.expander_version,
         )
 
     def put_off(self, run: SyncRun, owner: str, until: datetime) -> None:
@@ -141,7 +142,7 @@ class SyncRuns:
             "due_at": again if error is None else next_at,
         }
         if drop_cursor:
-            values |= {"cursor": None, "window_start": None, "window_end": None}
+            values |= {"cursor": None, "window_start": None, "window_end": None, "expander_version": None}
             values |= {"cursor_version": _S.cursor_version + 1}
         requested = self._connection.scalars(
             update(sync_states).where(_is_ours(run, owner)).values(values).returning(_S.requested)
@@ -157,6 +158,7 @@ class SyncRuns:
             "cursor_version": _S.cursor_version + 1,
             "window_start": brought.window.start,
             "window_end": brought.window.end,
+            "expander_version": brought.expander_version,
             "generation": run.generation + brought.full,
             "completed": run.requested,
             "last_success_at": now,

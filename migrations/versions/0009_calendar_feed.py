@@ -22,6 +22,7 @@ UP = (
     """,
     """
     ALTER TABLE sync_states
+        ADD COLUMN expander_version TEXT,
         ADD COLUMN change_seq BIGINT DEFAULT '0' NOT NULL,
         ADD COLUMN last_change_at TIMESTAMP WITH TIME ZONE,
         ADD COLUMN run_started_at TIMESTAMP WITH TIME ZONE,
@@ -174,6 +175,7 @@ DOWN = (
     "DROP INDEX ix_sync_states_check_due_at",
     """
     ALTER TABLE sync_states
+        DROP COLUMN expander_version,
         DROP COLUMN change_seq,
         DROP COLUMN last_change_at,
         DROP COLUMN run_started_at,

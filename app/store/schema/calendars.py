@@ -55,6 +55,8 @@ sync_states = Table(
     Column("cursor_version", BigInteger, nullable=False, server_default="0"),
     Column("window_start", MOMENT),
     Column("window_end", MOMENT),
+    # What expanded the stored series; null when the provider did, and without a cursor.
+    Column("expander_version", Text),
     # Counts full passes; rows stamped with an older one are swept at the end of a pass.
     Column("generation", BigInteger, nullable=False, server_default="0"),
     # Dirty counters: a run commits the count it has seen, so no wish for a run is ever lost.

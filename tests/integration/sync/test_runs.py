@@ -329,6 +329,22 @@ def test_google_window_rolls_with_the_time_and_nothing_is_read_anew(google_desk)
     assert starts[0].n >= state(desk).window_start
 
 
+def test_series_expanded_by_other_rules_or_zones_are_expanded_anew_without_reading_them_again(google_desk):
+    desk = google_desk
+    fill(desk)
+    right = desk.sync()
+    before = state(desk)
+    query(desk.mailbox, "UPDATE occurrences SET start_at = start_at - interval '1 hour' RETURNING 1")
+    assert desk.mailbox.sync(desk.calendar).occurrences == 0
+
+    query(desk.mailbox, "UPDATE sync_states SET expander_version = 'of older zones' RETURNING 1")
+    outcome = desk.mailbox.sync(desk.calendar)
+
+    assert not outcome.full
+    assert desk.sync() == right
+    assert (state(desk).generation, state(desk).expander_version) == (before.generation, before.expander_version)
+
+
 def test_graph_window_rolls_by_a_full_pass(microsoft_desk):
     desk = microsoft_desk
     series = fill(desk)
