@@ -35,6 +35,7 @@ from app.services.calendar_sync import CalendarSync, SyncSettings
 from app.services.call_pace import CallPace
 from app.services.callers import Callers, build_callers
 from app.services.change_feed import ChangeFeed
+from app.services.channel_tokens import ChannelTokens
 from app.services.channels import Channels
 from app.services.connect_link_visits import ConnectLinkVisits
 from app.services.connect_links import ConnectLinks
@@ -176,7 +177,7 @@ def assemble(
         policies=PolicyAdmin(store, providers, clock),
         person_switches=PersonSwitches(store, clock),
         calendar_choices=CalendarChoices(store, nudge, clock),
-        notifications=Notifications(store, sealer, nudge, clock),
+        notifications=Notifications(store, ChannelTokens(sealer), nudge, clock),
         due_work=DueWork(store, clock, providers, core.gate, env.push_enabled),
         provider_overview=ProviderOverview(store, providers, clock),
         health=Health(store, broker_check(env.redis_url), core.gate.open_providers),
@@ -249,7 +250,9 @@ def _calendars_and_grants(core: _Core) -> _CalendarsAndGrants:
     providers, sealer, nudge, spread = core.providers, core.sealer, core.nudge, core.spread
     sessions, grants = Sessions(store, clock), Grants(store, sealer, nudge, clock, spread)
     authorization = Authorization(store, providers, sealer, sessions, grants, clock, env.public_url)
-    channels = Channels(store, providers, tokens, sealer, nudge, clock, spread, env.public_url, env.push_enabled)
+    channels = Channels(
+        store, providers, tokens, ChannelTokens(sealer), nudge, clock, spread, env.public_url, env.push_enabled
+    )
     disconnect = Disconnect(store, providers, sealer, channels, tokens, clock)
     links = ConnectLinks(store, disconnect, nudge, clock)
     sync = SyncSettings(timedelta(days=env.sync_past_days), timedelta(days=env.sync_future_days), env.poll_interval)

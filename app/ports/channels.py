@@ -25,8 +25,6 @@ class ChannelRow:
     """``creating``, ``active`` or ``stopping``."""
     channel: Channel | None
     """Null while creating."""
-    token_hash: bytes
-    """Keyed hash of the token that every notification must carry."""
     activated_at: datetime | None
     """When the provider last said that it is open; null while creating."""
     last_seen_at: datetime | None
@@ -57,7 +55,7 @@ class ChannelStore(Protocol):
         whenever).
         """
 
-    def add(self, channel_id: UUID, calendar_id: UUID, token_hash: bytes, now: datetime) -> None:
+    def add(self, channel_id: UUID, calendar_id: UUID, now: datetime) -> None:
         """Write a channel down before the provider is asked for it."""
 
     def activate(

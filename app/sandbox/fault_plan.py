@@ -45,7 +45,7 @@ class FaultKind(StrEnum):
     STATUS = "status"
     """Answer with `status`, a body of kind `body`, and Retry-After when given; the work is not done."""
     HANG = "hang"
-    """Wait `seconds`, then do the work and answer."""
+    """Wait `seconds`, or until all faults are removed; then do the work and answer."""
     HOLD = "hold"
     """Do the work, wait `seconds`, then answer."""
     DRIP = "drip"
@@ -151,6 +151,7 @@ class FaultPlan:
         self._next_id = 1
         self._passed: Counter[int] = Counter()
         """Calls that a fault for every nth call has seen, by fault id."""
+        self._cleared = threading.Event()
 
     def add(self, fault: Fault) -> Fault:
         """Add a fault; return it with its id."""
@@ -168,9 +169,15 @@ class FaultPlan:
             return len(self._faults) < before
 
     def clear(self) -> None:
-        """Remove all faults."""
+        """Remove all faults; calls that hang go on."""
         with self._lock:
             self._faults = []
+            self._cleared.set()
+            self._cleared = threading.Event()
+
+    def hang(self, seconds: float) -> None:
+        """Return after so many real seconds, or when all faults are removed."""
+        self._cleared.wait(seconds)
 
     def all(self) -> list[Fault]:
         """Return the faults still waiting."""

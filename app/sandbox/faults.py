@@ -51,7 +51,7 @@ def with_faults(operation: str) -> Callable[[View[P]], View[P]]:
                     return _refused(refusal, operation)
                 fault = state.faults.take(operation, account)
                 g.fault = fault
-                answer = make_response(_meet(fault, operation, lambda: view(*args, **kwargs)))
+                answer = make_response(_meet(state, fault, operation, lambda: view(*args, **kwargs)))
                 return _ended_with(state, answer)
 
         return faulty
@@ -102,11 +102,13 @@ def _ended_with(state: Sandbox, answer: Response) -> Response:
     return answer
 
 
-def _meet(fault: Fault | None, operation: str, work: Callable[[], ResponseReturnValue]) -> ResponseReturnValue:
+def _meet(
+    state: Sandbox, fault: Fault | None, operation: str, work: Callable[[], ResponseReturnValue]
+) -> ResponseReturnValue:
     if fault is None:
         return work()
     if fault.kind is FaultKind.HANG:
-        time.sleep(fault.seconds)
+        state.faults.hang(fault.seconds)
         return work()
     if fault.kind is FaultKind.RESET:
         return dropped()

@@ -13,8 +13,9 @@ from app.domain.calendars import Channel
 from app.domain.channels import ABANDONED_AFTER, OVERLAP, renew_at, retry_in, stop_again_in
 from app.domain.errors import AccessTokenRejected, LatchkeyError, PushNotSupported, UnknownCalendar
 from app.domain.secret import Secret
-from app.ports import CalendarProvider, CalendarRow, ChannelRow, Clock, Nudge, Providers, Sealer, Spread, Store
+from app.ports import CalendarProvider, CalendarRow, ChannelRow, Clock, Nudge, Providers, Spread, Store
 from app.services.access_tokens import WORK_VALIDITY_S, AccessTokens
+from app.services.channel_tokens import ChannelTokens
 from app.services.due_work import HOLD
 
 ATTEMPT = timedelta(seconds=120)
@@ -40,16 +41,12 @@ class Channels:
     store: Store
     providers: Providers
     access_tokens: AccessTokens
-    sealer: Sealer
+    tokens: ChannelTokens
     nudge: Nudge
     clock: Clock
     spread: Spread
     public_url: str
     push_enabled: bool
-
-    def token_for(self, channel_id: UUID) -> Secret:
-        """Return the token a channel's notifications carry: derived, so that nothing secret is stored."""
-        return Secret(self.sealer.keyed_hash("channel", str(channel_id)).hex())
 
     def open(self, calendar_id: UUID, *, only_due: bool = False) -> None:
         """Make, or renew, the channel of a calendar; a calendar that cannot be watched is left to polling.
@@ -124,13 +121,13 @@ class Channels:
 
     def _written_down(self, row: CalendarRow) -> UUID:
         channel_id = uuid4()
-        token_hash = self.sealer.keyed_hash("channel_token", self.token_for(channel_id).reveal())
         with self.store.transaction() as tx:
-            tx.channels.add(channel_id, row.id, token_hash, self.clock())
+            tx.channels.add(channel_id, row.id, self.clock())
         return channel_id
 
     def _asked_for(self, calendars: CalendarProvider, row: CalendarRow, channel_id: UUID) -> Channel:
-        secret, address = self.token_for(channel_id), f"{self.public_url}/hooks/{self.providers.get(row.provider).kind}"
+        secret = self.tokens.issue(channel_id)
+        address = f"{self.public_url}/hooks/{self.providers.get(row.provider).kind}"
         return self._with_token(
             row.connection_id,
             lambda token: calendars.watch(token, row.provider_id, str(channel_id), secret, address),

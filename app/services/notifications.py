@@ -1,20 +1,21 @@
 """Provider notifications: check that they are genuine, leave word with the channel, say so to a worker.
 
-A notification is a hint. Forged, doubled, late or reordered ones change nothing but timing. Word that waits already
-makes further notifications of the channel cost one read: a flood writes one row and sends one hint for every run.
+A notification is a hint. Forged, doubled, late or reordered ones change nothing but timing. A forged one is known
+without asking the database. Word that waits already makes further notifications of the channel cost one read: a flood
+writes one row and sends one hint for every run.
 """
 
 from __future__ import annotations
 
-import hmac
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.domain.channels import CREATING_TAKES, LIFECYCLE_APART, rest_s
-from app.ports import ChannelRow, Clock, Nudge, Sealer, Store, Transaction
+from app.ports import ChannelRow, Clock, Nudge, Store, Transaction
+from app.services.channel_tokens import ChannelTokens
 from app.services.channels import ATTEMPT
 from app.services.refused_notifications import RefusedNotifications
 
@@ -52,15 +53,15 @@ class Notifications:
     """Takes notifications from the hooks."""
 
     store: Store
-    sealer: Sealer
+    tokens: ChannelTokens
     nudge: Nudge
     clock: Clock
     refused: RefusedNotifications = field(default_factory=RefusedNotifications)
 
     def google(self, channel_id: str, token: str, resource_id: str, message_number: int | None, state: str) -> bool:
         """Take one Google notification; false when it is not genuine (answer 404: Google will not repeat it)."""
-        row, now = self._google_channel(channel_id), self.clock()
-        if row is None or not self._genuine(row, token, now) or not _names_resource(row, resource_id):
+        row, now = self._google_channel(channel_id, token), self.clock()
+        if row is None or not _is_open(row, now) or not _names_resource(row, resource_id):
             self.refused.note("google")
             return False
         if state == "sync":
@@ -71,15 +72,12 @@ class Notifications:
 
     def graph(self, items: Sequence[GraphNotification]) -> int:
         """Take the elements of one Graph notification; returns how many were genuine."""
-        with self.store.reading() as tx:
-            found = tx.channels.by_provider_ids(tuple({item.subscription_id for item in items}))
-        rows = {
-            row.channel.provider_channel_id: row for row in found if row.channel and row.provider_kind == "microsoft"
-        }
+        named = [(item, self.tokens.channel_of(item.client_state)) for item in items]
+        rows = self._graph_channels({item.subscription_id for item, channel_id in named if channel_id is not None})
         now, word, genuine = self.clock(), _Word(), 0
-        for item in items:
+        for item, channel_id in named:
             row = rows.get(item.subscription_id)
-            if row is not None and self._genuine(row, item.client_state, now):
+            if row is not None and row.id == channel_id and _is_open(row, now):
                 genuine += 1
                 _sort(word, row, item.lifecycle_event, now)
         if genuine < len(items):
@@ -92,18 +90,23 @@ class Notifications:
         with self.store.reading() as tx:
             return tx.channels.any_creating("microsoft", self.clock() - CREATING_TAKES)
 
-    def _google_channel(self, channel_id: str) -> ChannelRow | None:
-        try:
-            key = UUID(channel_id)
-        except ValueError:
+    def _google_channel(self, channel_id: str, token: str) -> ChannelRow | None:
+        key = self.tokens.channel_of(token)
+        if key is None or channel_id != str(key):
             return None
         with self.store.reading() as tx:
             row = tx.channels.get(key)
         return row if row is not None and row.provider_kind == "google" else None
 
-    def _genuine(self, row: ChannelRow, token: str, now: datetime) -> bool:
-        is_open = row.channel is None or row.channel.expires_at > now
-        return hmac.compare_digest(self.sealer.keyed_hash("channel_token", token), row.token_hash) and is_open
+    def _graph_channels(self, subscription_ids: Collection[str]) -> dict[str, ChannelRow]:
+        """Return Graph's channels by the ids of their subscriptions."""
+        if not subscription_ids:
+            return {}
+        with self.store.reading() as tx:
+            found = tx.channels.by_provider_ids(tuple(subscription_ids))
+        return {
+            row.channel.provider_channel_id: row for row in found if row.channel and row.provider_kind == "microsoft"
+        }
 
     def _greeted(self, row: ChannelRow, message_number: int | None, now: datetime) -> None:
         if row.last_seen_at is None or row.last_seen_at < now - GREETINGS_APART:
@@ -159,6 +162,10 @@ def _write(
     for channel_id in sorted(word.ended):
         tx.channels.end(channel_id, now)
     return told
+
+
+def _is_open(row: ChannelRow, now: datetime) -> bool:
+    return row.channel is None or row.channel.expires_at > now
 
 
 def _names_resource(row: ChannelRow, resource_id: str) -> bool:

@@ -61,7 +61,6 @@ def _channel_row(row: Row[*tuple[Any, ...]]) -> ChannelRow:
         calendar_provider_id=row.calendar_provider_id,
         state=row.state,
         channel=channel,
-        token_hash=row.token_hash,
         activated_at=row.activated_at,
         last_seen_at=row.last_seen_at,
         missed_at=row.missed_at,

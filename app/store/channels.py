@@ -55,12 +55,10 @@ class PostgresChannels:
             .returning(_S.channel_failures)
         ).first()
 
-    def add(self, channel_id: UUID, calendar_id: UUID, token_hash: bytes, now: datetime) -> None:
+    def add(self, channel_id: UUID, calendar_id: UUID, now: datetime) -> None:
         """Write a channel down before the provider is asked for it."""
         self._connection.execute(
-            insert(channels).values(
-                id=channel_id, calendar_id=calendar_id, state="creating", token_hash=token_hash, created_at=now
-            )
+            insert(channels).values(id=channel_id, calendar_id=calendar_id, state="creating", created_at=now)
         )
 
     def activate(

@@ -13,6 +13,13 @@ down_revision = "0008_revoked_tokens"
 branch_labels = None
 depends_on = None
 
+# Notifications carry another token than those of the channels that are open.
+ALL_CHANNELS_ANEW = (
+    "DELETE FROM channels WHERE state = 'creating'",
+    "UPDATE channels SET state = 'stopping'",
+    "UPDATE sync_states SET channel_due_at = now() WHERE channel_due_at IS NOT NULL",
+)
+
 UP = (
     "ALTER TABLE connections ADD COLUMN calendar_list_cursor TEXT",
     """
@@ -36,12 +43,14 @@ UP = (
     "CREATE INDEX ix_sync_states_check_due_at ON sync_states (check_due_at)",
     """
     ALTER TABLE channels
+        DROP COLUMN token_hash,
         ADD COLUMN news TEXT,
         ADD COLUMN missed_at TIMESTAMP WITH TIME ZONE,
         ADD COLUMN stop_due_at TIMESTAMP WITH TIME ZONE,
         ADD COLUMN stop_attempts INTEGER DEFAULT '0' NOT NULL,
         ADD CONSTRAINT ck_channels_news CHECK (news IN ('changed', 'missed'))
     """,
+    *ALL_CHANNELS_ANEW,
     "CREATE INDEX ix_channels_news ON channels (calendar_id) WHERE news IS NOT NULL",
     "CREATE INDEX ix_channels_expires_at ON channels (expires_at)",
     # Of no use after a crash: the round they belong to is read again.
@@ -165,13 +174,16 @@ DOWN = (
     "DROP INDEX ix_sync_states_lease_owner",
     "DROP INDEX ix_channels_news",
     "DROP INDEX ix_channels_expires_at",
+    *ALL_CHANNELS_ANEW,
     """
     ALTER TABLE channels
+        ADD COLUMN token_hash BYTEA DEFAULT ''::bytea NOT NULL,
         DROP COLUMN news,
         DROP COLUMN missed_at,
         DROP COLUMN stop_due_at,
         DROP COLUMN stop_attempts
     """,
+    "ALTER TABLE channels ALTER COLUMN token_hash DROP DEFAULT",
     "DROP INDEX ix_sync_states_check_due_at",
     """
     ALTER TABLE sync_states

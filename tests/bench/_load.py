@@ -65,13 +65,14 @@ def _wait_for(url: str) -> None:
             return
 
 
-def load(process: subprocess.Popen[bytes], port: int, connections: int, seconds: int, script: Path) -> Reading:
-    """Let ``wrk`` ask for tokens with one thread."""
+def load(
+    process: subprocess.Popen[bytes], port: int, connections: int, seconds: int, script: Path,
+    path: str = "/oauth2/token",
+) -> Reading:  # fmt: skip
+    """Let ``wrk`` ask for tokens, or whatever a script asks for at a path, with one thread."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
     before = cpu_s(process.pid)
-    done = subprocess.run(
-        [*command, f"http://localhost:{port}/oauth2/token"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([*command, f"http://localhost:{port}{path}"], capture_output=True, text=True, check=True)
     used, text = cpu_s(process.pid) - before, done.stdout
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     return Reading(

@@ -19,7 +19,7 @@ import redis
 from app.sandbox.calendar.chaos import ALL_KINDS, Weather
 from tests.faults.followers import Follower, Row, follower_of
 from tests.faults.installation import installation
-from tests.faults.town import KEPT_EACH, Size, Town
+from tests.faults.town import FAULTS, KEPT_EACH, Size, Town
 from tests.faults.troupe import troupe
 from tests.running_product import free_port
 
@@ -28,24 +28,6 @@ FULL = Size(accounts=10, calendars=5, seconds=60, edits_per_s=20, kill_every_s=5
 
 
 # --- the trouble
-
-
-FAULTS = (
-    ("push.google", "drop", {}),
-    ("push.graph", "drop", {}),
-    ("push.google", "duplicate", {}),
-    ("push.graph", "duplicate", {}),
-    ("push.google", "forge", {}),
-    ("push.graph", "forge", {}),
-    ("google.events", "gone_410", {}),
-    ("graph.delta", "gone_410", {}),
-    ("google.events", "status", {"status": 429, "retry_after": "1"}),
-    ("graph.delta", "status", {"status": 429, "retry_after": "1"}),
-    ("google.events", "status", {"status": 503}),
-    ("graph.delta", "status", {"status": 503}),
-    ("graph.events", "truncate", {}),
-    ("google.events", "reset", {}),
-)
 
 
 def trouble(town: Town, until: float, chance: random.Random) -> None:

@@ -27,6 +27,25 @@ KEPT_EACH = 12
 """Events in each calendar that nobody edits: whoever reads a calendar must find them, always."""
 
 
+FAULTS = (
+    ("push.google", "drop", {}),
+    ("push.graph", "drop", {}),
+    ("push.google", "duplicate", {}),
+    ("push.graph", "duplicate", {}),
+    ("push.google", "forge", {}),
+    ("push.graph", "forge", {}),
+    ("google.events", "gone_410", {}),
+    ("graph.delta", "gone_410", {}),
+    ("google.events", "status", {"status": 429, "retry_after": "1"}),
+    ("graph.delta", "status", {"status": 429, "retry_after": "1"}),
+    ("google.events", "status", {"status": 503}),
+    ("graph.delta", "status", {"status": 503}),
+    ("graph.events", "truncate", {}),
+    ("google.events", "reset", {}),
+)
+"""Operation, kind and members of what can go wrong at the providers."""
+
+
 @dataclass(frozen=True)
 class Size:
     """How much of it."""

@@ -52,6 +52,10 @@ class Troupe:
         """End a process and all of its own at once, as kill -9 does."""
         kill(self._running.pop(name))
 
+    def pid(self, name: str) -> int:
+        """Return the process id of a running one."""
+        return self._running[name].pid
+
     def wait_until_served(self) -> None:
         """Return when the web server says that it is ready."""
         eventually(self._is_ready, within_s=READY_WITHIN_S, what="the web server")

@@ -270,7 +270,6 @@ channels = Table(
     Column("provider_channel_id", FOREIGN_ID),
     Column("resource_id", Text),
     Column("expires_at", MOMENT),
-    Column("token_hash", LargeBinary, nullable=False),
     Column("message_number", BigInteger),
     Column("last_seen_at", MOMENT),
     Column("created_at", MOMENT, nullable=False),

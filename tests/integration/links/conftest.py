@@ -18,6 +18,7 @@ from app.domain.errors import InvalidClient
 from app.domain.features import Feature
 from app.domain.people import Service
 from app.domain.policies import Policy, Terms
+from app.services.channel_tokens import ChannelTokens
 from app.services.channels import Channels
 from app.services.connect_link_visits import ConnectLinkVisits
 from app.services.connect_links import ConnectLinks
@@ -211,8 +212,8 @@ def title_of(answer) -> str:
 @pytest.fixture
 def desk(house: House) -> Iterator[Desk]:
     channels = Channels(
-        house.store, house.providers, house.tokens, house.sealer, house.nudge, house.clock, lambda: 0.5, PUBLIC_URL,
-        push_enabled=False,
+        house.store, house.providers, house.tokens, ChannelTokens(house.sealer), house.nudge, house.clock, lambda: 0.5,
+        PUBLIC_URL, push_enabled=False,
     )  # fmt: skip
     disconnect = Disconnect(house.store, house.providers, house.sealer, channels, house.tokens, house.clock)
     links, clients = ConnectLinks(house.store, disconnect, house.nudge, house.clock), KnownClients()

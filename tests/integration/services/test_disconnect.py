@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, text
 from app.domain.connections import Status
 from app.domain.errors import UnknownConnection
 from app.ports import Revocation
+from app.services.channel_tokens import ChannelTokens
 from app.services.channels import Channels
 from app.services.disconnect import Disconnect
 from tests.integration.services.conftest import House
@@ -19,7 +20,7 @@ from tests.integration.services.conftest import House
 def disconnect_of(house: House) -> Disconnect:
     """Return one process's way to disconnect."""
     channels = Channels(
-        house.store, house.providers, house.tokens, house.sealer, house.nudge, house.clock, lambda: 0.5,
+        house.store, house.providers, house.tokens, ChannelTokens(house.sealer), house.nudge, house.clock, lambda: 0.5,
         "http://localhost:1", push_enabled=False,
     )  # fmt: skip
     return Disconnect(house.store, house.providers, house.sealer, channels, house.tokens, house.clock)

@@ -27,6 +27,7 @@ from app.domain.errors import (
 )
 from app.ports import Revocation
 from app.services.access_tokens import AccessTokens
+from app.services.channel_tokens import ChannelTokens
 from app.services.channels import Channels
 from app.services.disconnect import Disconnect
 from app.services.service_clients import ServiceClients
@@ -191,7 +192,7 @@ def test_8_disconnecting_revokes_at_the_provider_or_says_that_it_cannot(house: H
     house.provider.calls.clear()
     house.provider.revocation = Revocation(outcome, "the provider has no revocation")
     channels = Channels(
-        house.store, house.providers, house.tokens, house.sealer, house.nudge, house.clock, lambda: 0.5,
+        house.store, house.providers, house.tokens, ChannelTokens(house.sealer), house.nudge, house.clock, lambda: 0.5,
         "http://localhost:1", push_enabled=False,
     )  # fmt: skip
     disconnect = Disconnect(house.store, house.providers, house.sealer, channels, house.tokens, house.clock)

@@ -77,9 +77,9 @@ def test_a_calendar_we_may_not_read_any_more_loses_its_events_and_its_channel(st
     rows.synced([single("e-1")], calendar)
     active, creating = uuid4(), uuid4()
     with store.transaction() as tx:
-        tx.channels.add(active, calendar_id, b"hash", NOW)
+        tx.channels.add(active, calendar_id, NOW)
         tx.channels.activate(active, Channel("p-1", None, WINDOW.end), NOW, NOW, NOW)
-        tx.channels.add(creating, calendar_id, b"hash", NOW)
+        tx.channels.add(creating, calendar_id, NOW)
 
     merge(store, connection, *listed)
 

@@ -139,7 +139,7 @@ def test_disconnecting_leaves_the_row_and_the_audit_and_nothing_else(store, rows
     calendar = rows.synced([single("e-1")], rows.calendar(connection))
     with store.transaction() as tx:
         tx.tokens.lease(connection.id, "worker", uuid4(), 60, parent=1)
-        tx.channels.add(uuid4(), calendar.id, b"hash", NOW)
+        tx.channels.add(uuid4(), calendar.id, NOW)
         tx.audit.event("connected", NOW, person_id=connection.person_id, connection_id=connection.id)
 
     end(store, connection)

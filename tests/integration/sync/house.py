@@ -31,6 +31,7 @@ from app.services.calendar_checks import CalendarChecks
 from app.services.calendar_lists import CalendarLists
 from app.services.calendar_sync import CalendarSync, SyncOutcome, SyncSettings
 from app.services.call_pace import CallPace
+from app.services.channel_tokens import ChannelTokens
 from app.services.channels import Channels
 from app.services.due_work import DueWork
 from app.services.grants import Grants
@@ -255,9 +256,17 @@ def _built(sandbox, store, http, keyring_file, *, database_url, settings, push_e
         sync=sync,
         checks=CalendarChecks(store, providers, tokens, sync, CallPace(), clock, lambda: SPREAD),
         channels=Channels(
-            store, providers, tokens, sealer, nudge, clock, lambda: SPREAD, public_url, push_enabled=push_enabled
+            store,
+            providers,
+            tokens,
+            ChannelTokens(sealer),
+            nudge,
+            clock,
+            lambda: SPREAD,
+            public_url,
+            push_enabled=push_enabled,
         ),
-        notifications=Notifications(store, sealer, nudge, clock),
+        notifications=Notifications(store, ChannelTokens(sealer), nudge, clock),
         due=DueWork(store, clock, providers, OpenGate()),
     )
 
