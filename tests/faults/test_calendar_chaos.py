@@ -104,9 +104,11 @@ def test_after_the_storm_every_calendar_equals_the_providers(town: Town) -> None
         trouble(town, time.monotonic() + town.size.seconds, random.Random(20261123))
         town.side.chaos.wait(60)
         town.place.mend()
-        done = town.side.chaos.state()
+        done, ended_at = town.side.chaos.state(), time.monotonic()
         agree_within(120, lambda: synced_otherwise(town))
+        took_s = time.monotonic() - ended_at
 
+    print(f"{done['edits']} edits, {len(town.places())} calendars, {reader.looks} looks, equal after {took_s:.0f} s")
     assert done["edits"] == weather.planned
     assert reader.looks > 10
     assert reader.halves == []
