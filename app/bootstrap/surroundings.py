@@ -15,8 +15,8 @@ from app.crypto.keyring import Keyring
 from app.crypto.sealing import build_sealer
 from app.domain.errors import ConfigurationError, LatchkeyError
 from app.ports import Sealer
-from app.store.migrating import pending_migrations
 from app.store.postgres import PostgresStore
+from app.store.schema_version import pending_migrations
 
 
 def broker_check(redis_url: str) -> Callable[[], bool]:

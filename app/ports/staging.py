@@ -101,11 +101,11 @@ class StagingStore(Protocol):
     def forget(self, key: RoundKey, provider_ids: Sequence[str]) -> None:
         """Let removed exceptions be deleted, not kept as cancelled instances."""
 
-    def losses(self, key: RoundKey, window: Window) -> Losses:
-        """Return what a full pass over ``window`` would take away."""
+    def losses(self, key: RoundKey, window: Window, *, by_provider: bool) -> Losses:
+        """Return what a full pass over ``window`` would take away; ``by_provider``: it is the provider who expands."""
 
-    def compare(self, key: RoundKey, window: Window, began_at: datetime) -> Differences:
-        """Compare with what is stored and was not changed since ``began_at``."""
+    def compare(self, key: RoundKey, window: Window, began_at: datetime, *, by_provider: bool) -> Differences:
+        """Compare with what is stored and was not changed since ``began_at``; staged series by their occurrences."""
 
     def tally(self, key: RoundKey) -> Tally:
         """Count what is staged."""

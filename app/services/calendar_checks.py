@@ -14,9 +14,20 @@ from uuid import UUID
 from app.domain.calendars import Window
 from app.domain.errors import LatchkeyError, UnknownCalendar
 from app.domain.rounds import merge_pages
-from app.ports import CalendarRow, Clock, Differences, Providers, RoundKey, Spread, StagedPage, Store, Tally
+from app.ports import (
+    CalendarProvider,
+    CalendarRow,
+    Clock,
+    Differences,
+    Providers,
+    RoundKey,
+    Spread,
+    StagedPage,
+    Store,
+    Tally,
+)
 from app.services.access_tokens import AccessTokens
-from app.services.calendar_sync import CHECK_INTERVAL, CalendarSync
+from app.services.calendar_sync import CHECK_INTERVAL, CalendarSync, is_read_in_blocks
 from app.services.call_pace import CallPace
 
 RETRY_AFTER = timedelta(hours=1)
@@ -70,10 +81,10 @@ class CalendarChecks:
         if calendar is None or state is None:
             raise UnknownCalendar
         began_at, window = self.clock(), state.window
-        key = RoundKey(calendar_id, -state.epoch)
+        key, calendars = RoundKey(calendar_id, -state.epoch), self._calendars_of(calendar)
         try:
-            staged = None if calendar.is_times_only else self._read(calendar, key, window)
-            found = self._compare(key, staged, window, began_at)
+            staged = None if is_read_in_blocks(calendar, calendars) else self._read(calendar, calendars, key, window)
+            found = self._compare(key, staged, window, began_at, by_provider=calendars.expands_series)
         finally:
             with self.store.transaction() as tx:
                 tx.staging.discard(key)
@@ -81,32 +92,38 @@ class CalendarChecks:
             self._write(calendar, found)
         return found
 
-    def _read(self, calendar: CalendarRow, key: RoundKey, window: Window) -> Tally:
-        """Stage everything the provider has, beside what is stored."""
-        provider = self.providers.get(calendar.provider)
-        if provider.calendars is None:
+    def _calendars_of(self, calendar: CalendarRow) -> CalendarProvider:
+        calendars = self.providers.get(calendar.provider).calendars
+        if calendars is None:
             raise UnknownCalendar
+        return calendars
+
+    def _read(self, calendar: CalendarRow, calendars: CalendarProvider, key: RoundKey, window: Window) -> Tally:
+        """Stage everything the provider has, beside what is stored."""
         token = self.access_tokens.get(calendar.connection_id).token
         staged, ordinal = Tally(), 0
-        for page in self.pace.spaced(
-            provider, calendar.connection_id, provider.calendars.changes(token, calendar.provider_id, None, window)
-        ):
+        pages = calendars.changes(token, calendar.provider_id, None, window, times_only=calendar.is_times_only)
+        for page in self.pace.spaced(self.providers.get(calendar.provider), calendar.connection_id, pages):
             events, removed = merge_pages((page,))
+            series = {one.series_id: one.occurrences for one in page.series}
             with self.store.transaction() as tx:
-                added = tx.staging.add(key, StagedPage(tuple(events.values()), removed), ordinal)
+                added = tx.staging.add(key, StagedPage(tuple(events.values()), removed, series), ordinal)
             staged, ordinal = staged + added, ordinal + added.items
         with self.store.transaction() as tx:
             return staged - tx.staging.drop_superseded(key)
 
-    def _compare(self, key: RoundKey, staged: Tally | None, window: Window, began_at: datetime) -> Differences | None:
+    def _compare(
+        self, key: RoundKey, staged: Tally | None, window: Window, began_at: datetime, *, by_provider: bool
+    ) -> Differences | None:
         """Return what differs; null when nothing can be said: a run was in the way, or staged rows got lost."""
         if staged is None:
-            # Is read as a whole each time.
             return Differences(0, 0, 0, 0, {})
         if self.sync.sync(key.calendar_id) is None:
             return None
         with self.store.reading() as tx:
-            return tx.staging.compare(key, window, began_at) if tx.staging.tally(key) == staged else None
+            if tx.staging.tally(key) != staged:
+                return None
+            return tx.staging.compare(key, window, began_at, by_provider=by_provider)
 
     def _write(self, calendar: CalendarRow, found: Differences) -> None:
         now, turns = self.clock(), max(1.0, calendar.event_count / EVENTS_A_DAY)

@@ -27,7 +27,7 @@ from app.domain.errors import (
 from app.domain.recurrence import expander_version
 from app.domain.sync_pace import look_again_after, poll_after
 from app.domain.tokens import retry_delay_s
-from app.ports import CalendarProvider, Clock, Losses, Providers, Spread, Store, SyncRound, SyncRun
+from app.ports import CalendarProvider, CalendarRow, Clock, Losses, Providers, Spread, Store, SyncRound, SyncRun
 from app.services.access_tokens import AccessTokens
 from app.services.call_pace import CallPace
 from app.services.places import Places
@@ -174,10 +174,9 @@ class CalendarSync:
         """Stage what the provider says; a full pass that would take most of a calendar away is read twice."""
         run = staged.run
         self._read(staged, calendars, None if staged.full else run.cursor)
-        # A calendar that shows its times alone is told in other words each time.
-        if staged.full and not run.calendar.is_times_only and run.calendar.event_count:
+        if staged.full and not is_read_in_blocks(run.calendar, calendars) and run.calendar.event_count:
             with self.store.reading() as tx:
-                losses = tx.staging.losses(staged.key, staged.window)
+                losses = tx.staging.losses(staged.key, staged.window, by_provider=calendars.expands_series)
             if is_suspicious(losses):
                 staged.restart()
                 self._read(staged, calendars, None)
@@ -240,6 +239,11 @@ class CalendarSync:
             wait = max(wait, timedelta(seconds=error.retry_after_s))
         # Nothing but the person or the operator changes these: asking often changes nothing.
         return max(wait, interval) if isinstance(error, CalendarGone | ScopesMissing | ProviderRejected) else wait
+
+
+def is_read_in_blocks(calendar: CalendarRow, calendars: CalendarProvider) -> bool:
+    """Return whether a calendar is read as a whole each time, as blocks of time: others have other ids next time."""
+    return calendar.is_times_only and not calendars.expands_series
 
 
 def slack_of(calendar_id: UUID) -> timedelta:

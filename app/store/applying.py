@@ -12,6 +12,7 @@ from app.ports import RoundKey, SyncRound, SyncRun
 from app.store.changes import write_changes
 from app.store.events import COUNT_ALL, COUNT_MENTIONED, write_events
 from app.store.occurrences import write_occurrences
+from app.store.round_comparison import view_of
 from app.store.schema import sync_states
 from app.store.staging import PostgresStaging
 
@@ -52,6 +53,7 @@ def write_round(
         "generation": run.generation + brought.full,
         "last_seq": last_seq,
         "now": now,
+        **view_of(brought.window, by_provider=brought.expanded_by_provider),
     }
     found = PostgresStaging(connection).tally(RoundKey(run.calendar.id, run.epoch))
     if found != brought.staged:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Row, and_, bindparam, func, select, text
+from sqlalchemy import ARRAY, BindParameter, Row, Uuid, and_, any_, bindparam, func, select, text
 from sqlalchemy import Connection as Database
 
 from app.domain.calendar_reading import Place, ShownCalendar, ShownOccurrence, ShownSeries
@@ -53,7 +53,7 @@ _SELECT_CALENDARS = (
     .outerjoin(sync_states, _S.calendar_id == _C.id)
     .where(_C.removed_at.is_(None), connections.c.status != Status.DISCONNECTED)
 )
-_CALENDARS = _SELECT_CALENDARS.where(_C.connection_id.in_(bindparam("connections", expanding=True))).order_by(
+_CALENDARS = _SELECT_CALENDARS.where(_C.connection_id == any_(bindparam("connections", type_=ARRAY(Uuid)))).order_by(
     connections.c.person_id, _C.connection_id, _C.is_primary.desc(), _C.name, _C.id
 )
 

@@ -3,6 +3,8 @@
 A reader keeps a snapshot, not a number: a transaction that took its number early and committed late is in the next
 page, because the snapshot says that it was not there yet (PostgreSQL manual, section 9.28.10). Within a calendar
 numbers grow in the order of commits.
+
+A restored database is another one: the cursors of before are refused. Restored rows are older than any new reader.
 """
 
 from __future__ import annotations
@@ -20,21 +22,24 @@ _ORIGIN = text(
     SELECT pg_current_snapshot()::text AS snapshot,
            concat_ws('.', (SELECT system_identifier FROM pg_control_system()),
                           (SELECT timeline_id FROM pg_control_checkpoint()),
-                          (SELECT oid FROM pg_database WHERE datname = current_database())) AS database
+                          (SELECT oid FROM pg_database WHERE datname = current_database()),
+                          'changes'::regclass::oid) AS database
     """
 )
 _COLUMNS = """
     c.calendar_id, c.event_id, c.seq, c.is_removed, c.changed_at,
     (SELECT count(*) FROM occurrences o WHERE o.calendar_id = c.calendar_id AND o.series_id = c.event_id) AS occurrences
 """
-_IN_SPAN = """
+# A row that is here although its transaction is not: it came with a dump, from where transactions count otherwise.
+_IS_FOREIGN = "c.written_by >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+_IN_SPAN = f"""
     (c.calendar_id, c.seq) > (CAST(:calendar AS uuid), CAST(:seq AS bigint))
-    AND pg_visible_in_snapshot(c.written_by::text::xid8, CAST(:until AS pg_snapshot))
+    AND (pg_visible_in_snapshot(c.written_by::text::xid8, CAST(:until AS pg_snapshot)) OR {_IS_FOREIGN})
 """
 # The first condition follows from the second; it is what the index on written_by can use.
-_IS_NEW = """
+_IS_NEW = f"""
     c.written_by >= pg_snapshot_xmin(CAST(:since AS pg_snapshot))::text::bigint
-    AND NOT pg_visible_in_snapshot(c.written_by::text::xid8, CAST(:since AS pg_snapshot))
+    AND NOT pg_visible_in_snapshot(c.written_by::text::xid8, CAST(:since AS pg_snapshot)) AND NOT {_IS_FOREIGN}
 """
 _CHANGES = text(
     f"""

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select, text
 from app.domain.calendars import EventKind, RemoteEvent, Series
 from app.store.arrays import is_among
 from app.store.event_rows import read_event
+from app.store.round_comparison import IS_IN_VIEW
 from app.store.schema import events
 from app.store.staging import ITEM_COLUMNS
 
@@ -71,10 +72,10 @@ DELETE_THEIR_EXCEPTIONS = text(
 
 DELETE_OTHER_EXCEPTIONS = text(
     f"""
-    -- For providers that expand series: an exception that became an ordinary instance again, or was deleted, is not
-    -- named by them; it is only missing in the full set of its series.
+    -- Of events that recur no more, whoever expands. Where the provider does, of complete series too: an exception that
+    -- became an ordinary instance again, or was deleted, is not named by it, it is only missing in the full set.
     DELETE FROM events AS e USING staged_items AS s
-    WHERE {_ROUND} AND s.kind IN ('series', 'single') AND e.calendar_id = :calendar AND e.series_id = s.provider_id
+    WHERE {_ROUND} AND s.kind = ANY (:kinds) AND e.calendar_id = :calendar AND e.series_id = s.provider_id
         AND NOT EXISTS (
             SELECT FROM staged_items AS own
             WHERE own.calendar_id = :calendar AND own.epoch = :epoch AND own.event_id = e.series_id
@@ -86,12 +87,16 @@ DELETE_OTHER_EXCEPTIONS = text(
 SWEEP = text(
     f"""
     -- The one place where rows vanish without the provider naming them: whoever calls it has made sure that the pass
-    -- was plausible.
-    DELETE FROM events AS e
-    WHERE e.calendar_id = :calendar AND NOT EXISTS (
-        SELECT FROM staged_items AS s
-        WHERE {_ROUND} AND {_LIVING} AND s.provider_id = e.provider_id
+    -- was plausible. What was over before the window is not read again, and stays; but exceptions go with their master.
+    WITH swept AS (
+        DELETE FROM events AS e
+        WHERE e.calendar_id = :calendar AND {IS_IN_VIEW} AND NOT EXISTS (
+            SELECT FROM staged_items AS s
+            WHERE {_ROUND} AND {_LIVING} AND s.provider_id = e.provider_id
+        )
+        RETURNING e.provider_id
     )
+    DELETE FROM events AS e USING swept WHERE e.calendar_id = :calendar AND e.series_id = swept.provider_id
     """  # noqa: S608 - constants of this module
 )
 
@@ -119,17 +124,20 @@ def write_events(connection: Connection, values: Mapping[str, object], *, sweeps
     connection.execute(CANCEL_EXCEPTIONS, values)
     connection.execute(DELETE_REMOVED, values)
     connection.execute(DELETE_THEIR_EXCEPTIONS, values)
-    if expanded:
-        connection.execute(DELETE_OTHER_EXCEPTIONS, values)
+    kinds = ["series", "single"] if expanded else ["single"]
+    connection.execute(DELETE_OTHER_EXCEPTIONS, {**values, "kinds": kinds})
 
 
 def read_series(connection: Connection, calendar_id: UUID, series_ids: Iterable[str]) -> tuple[Series, ...]:
-    """Return what is stored of ``series_ids``: masters with all their exceptions, and exceptions without a master."""
+    """Return what is stored of ``series_ids``: masters with all their exceptions, and exceptions without a master.
+
+    What was a series once and is a single event now stands in the place of its master.
+    """
     ids = list(series_ids)
     of_calendar = _E.calendar_id == calendar_id
     # Two looks, each by its index.
     found = connection.execute(
-        select(events).where(of_calendar, is_among(_E.provider_id, ids), _E.kind == EventKind.MASTER)
+        select(events).where(of_calendar, is_among(_E.provider_id, ids), _E.kind != EventKind.EXCEPTION)
     ).all()
     hanging = connection.execute(
         select(events)

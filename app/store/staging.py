@@ -125,13 +125,15 @@ class PostgresStaging:
                 .values(kind=GONE)
             )
 
-    def losses(self, key: RoundKey, window: Window) -> Losses:
+    def losses(self, key: RoundKey, window: Window, *, by_provider: bool) -> Losses:
         """Return what a full pass over ``window`` would take away."""
-        return round_comparison.losses(self._connection, key, window)
+        view = round_comparison.view_of(window, by_provider=by_provider)
+        return round_comparison.losses(self._connection, key, view)
 
-    def compare(self, key: RoundKey, window: Window, began_at: datetime) -> Differences:
+    def compare(self, key: RoundKey, window: Window, began_at: datetime, *, by_provider: bool) -> Differences:
         """Compare with what is stored and was not changed since ``began_at``."""
-        return round_comparison.compare(self._connection, key, window, began_at)
+        view = round_comparison.view_of(window, by_provider=by_provider)
+        return round_comparison.compare(self._connection, key, view, began_at)
 
     def tally(self, key: RoundKey) -> Tally:
         """Count what is staged."""

@@ -16,8 +16,9 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from app.domain.errors import StoreUnavailable
-from app.store.migrating import MIGRATIONS, downgrade, pending_migrations, upgrade
+from app.store.migrating import downgrade, upgrade
 from app.store.schema import metadata
+from app.store.schema_version import MIGRATIONS, pending_migrations
 
 VERSIONS = sorted((MIGRATIONS / "versions").glob("*.py"))
 
@@ -172,4 +173,5 @@ def test_a_migration_is_numbered_and_imports_no_code_of_ours(path: Path):
     }
 
     assert re.fullmatch(r"\d{4}_[a-z_]+", path.stem)
+    assert f'revision = "{path.stem}"' in path.read_text().splitlines(), "its name says which one it is"
     assert imported <= {"__future__", "alembic", "sqlalchemy"}

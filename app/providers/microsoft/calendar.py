@@ -52,7 +52,8 @@ logger = logging.getLogger(__name__)
 
 _STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
 
-SERIES_A_PAGE: Final = 100
+SERIES_A_PAGE: Final = 5
+"""Each may take several calls; whoever reads has to say with every page that they are still at it."""
 
 STOP_DEADLINE_S = 5.0
 """A person may be waiting for it; a subscription that is not deleted runs out by itself."""

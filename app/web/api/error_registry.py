@@ -100,7 +100,7 @@ REASONS: Mapping[str, Entry] = {
     ),
     "cursor_expired": Entry(
         "The database was restored, moved or replaced since the cursor was made.",
-        "Start again without a cursor; nothing is lost, what is known already comes once more.",
+        "Forget all you have of the feed, then start again without a cursor: it tells everything there is.",
     ),
     "account_required": Entry("The person has several accounts at this provider.", "Name one with `account`."),
     "awaiting_completion": Entry(

@@ -230,7 +230,8 @@ def _placed(start: datetime | date, end: datetime | date, zone_name: str | None)
     return {
         "start": local.isoformat(timespec="seconds"),
         "timeZone": zone_name if zone is not None else "Etc/UTC",
-        "duration": duration_text(end - start),
+        # In hours: a day of a duration is a day of the calendar, and has 23 or 25 of them now and then.
+        "duration": duration_text(end - start, in_days=False),
         "showWithoutTime": False,
     }
 
@@ -283,10 +284,10 @@ def _is_same(attendee: Mapping[str, str], organizer: Mapping[str, str]) -> bool:
     return bool(organizer.get("email")) and attendee.get("email", "").casefold() == organizer["email"].casefold()
 
 
-def duration_text(length: timedelta) -> str:
-    """Return an ISO 8601 duration in days, hours, minutes and seconds; ``PT0S`` for none. Fractions are dropped."""
+def duration_text(length: timedelta, *, in_days: bool = True) -> str:
+    """Return an ISO 8601 duration, longest unit days or hours; ``PT0S`` for none. Fractions are dropped."""
     seconds = int(length.total_seconds())
-    days, rest = divmod(seconds, 86_400)
+    days, rest = divmod(seconds, 86_400) if in_days else (0, seconds)
     clock = "".join(
         f"{count}{unit}" for count, unit in ((rest // 3600, "H"), (rest % 3600 // 60, "M"), (rest % 60, "S")) if count
     )

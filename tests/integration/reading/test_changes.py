@@ -215,6 +215,39 @@ def test_a_cursor_serves_only_what_it_was_made_for(room):
     assert refused(other, cursor=cursor) == damaged
 
 
+def test_after_a_restore_into_another_cluster_everything_is_told_from_the_beginning_and_once(room):
+    reader = room.service()
+    _, _, work = room.calendar_of("ada")
+    room.put(work, single("one"))
+    room.put(work, single("two"))
+    with room.engine.begin() as connection:
+        # As the dump of a cluster that has counted further.
+        connection.execute(text("UPDATE changes SET written_by = written_by + 1000000"))
+
+    copy = Copy(room, reader)
+
+    assert copy.follow() == 2
+    assert copy.follow() == 0
+    room.put(work, single("two", summary="Rewritten"))
+    assert copy.follow() == 1
+
+
+def test_cursors_end_with_a_restore_into_the_same_database(room):
+    reader = room.service()
+    _, _, work = room.calendar_of("ada")
+    room.put(work, single("one"))
+    copy = Copy(room, reader)
+    copy.follow()
+    with room.engine.begin() as connection:
+        # As `pg_restore --clean` leaves it.
+        connection.execute(text("ALTER TABLE changes RENAME TO changes_before"))
+        connection.execute(text("CREATE TABLE changes (LIKE changes_before INCLUDING ALL)"))
+        connection.execute(text("INSERT INTO changes SELECT * FROM changes_before"))
+
+    assert room.get("/v1/changes", reader, cursor=copy.cursor).status_code == 410
+    assert replayed(room, reader).events.keys() == copy.events.keys()
+
+
 def test_a_reader_may_follow_one_person(room):
     reader = room.service()
     (ada, _, work), (_, _, home) = room.calendar_of("ada"), room.calendar_of("grace")

@@ -68,6 +68,25 @@ def test_drift_is_reported_and_mended(desk):
     assert desk.titles(desk.sync()) == ["Moved", "Series", "Single 1", "Single 2", "Single 3"]
 
 
+def test_occurrences_that_the_provider_expands_otherwise_are_drift(microsoft_desk):
+    desk = microsoft_desk
+    fill(desk)
+    right = desk.sync()
+    query(
+        desk.mailbox,
+        "UPDATE occurrences SET start_at = start_at - interval '1 hour' WHERE calendar_id = %s AND recurrence_id <> ''"
+        " RETURNING 1",
+        desk.calendar.id,
+    )
+    desk.mailbox.house.forward(timedelta(minutes=1))
+
+    assert desk.mailbox.house.checks.check(desk.calendar.id).different == 1
+
+    [report] = reports(desk)
+    assert len(report.samples["occurrences"]) == 1
+    assert desk.sync() == right
+
+
 def test_what_changes_while_a_comparison_reads_is_no_drift(desk):
     fill(desk)
     house, lost = desk.mailbox.house, desk.add("Lost soon", monday())

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from app.domain.errors import CursorExpired, ProviderThrottled, ProviderUnavailable, StoreUnavailable
 from app.sandbox.faults import FaultKind
@@ -53,6 +54,12 @@ def counts(desk):
                (SELECT count(*) FROM occurrences WHERE calendar_id = %(id)s) AS occurrences
     """
     return query(desk.mailbox, statement, {"id": desk.calendar.id})[0]
+
+
+def jsonable(row):
+    """Return a row's values as the driver writes them."""
+    return {name: Jsonb(value) if isinstance(value, (dict, list)) and name != "rules" else value
+            for name, value in row._asdict().items()}  # fmt: skip
 
 
 def end_lease(desk):
@@ -343,6 +350,45 @@ def test_series_expanded_by_other_rules_or_zones_are_expanded_anew_without_readi
     assert not outcome.full
     assert desk.sync() == right
     assert (state(desk).generation, state(desk).expander_version) == (before.generation, before.expander_version)
+
+
+def test_a_series_that_became_a_single_event_outlives_the_next_window(google_desk):
+    desk = google_desk
+    series = desk.add("Series", monday(1), repeat="weekly", times=6)
+    desk.cancel_instance(series, monday(3))
+    desk.sync()
+    cancelled = "SELECT * FROM events WHERE kind = 'exception' AND calendar_id = %s"
+    [row] = query(desk.mailbox, cancelled, desk.calendar.id)
+    desk.change(series, recurrence=None)
+    assert len(desk.sync()) == 1
+    assert query(desk.mailbox, cancelled, desk.calendar.id) == []
+
+    # As a database has it whose provider never mentioned the instance again.
+    names = ", ".join(row._fields)
+    places = ", ".join(f"%({name})s" for name in row._fields)
+    insert = f"INSERT INTO events ({names}) VALUES ({places}) RETURNING 1"  # noqa: S608 - names of columns
+    query(desk.mailbox, insert, jsonable(row))
+    query(desk.mailbox, "UPDATE sync_states SET expander_version = 'of older zones' RETURNING 1")
+
+    assert len(desk.sync()) == 1
+
+
+def test_what_was_over_before_the_window_is_not_told_as_removed_by_a_full_pass(desk):
+    desk.add("Once", monday(1))
+    desk.add("Series", monday(), repeat="weekly", times=3)
+    desk.add("Ahead", monday(20))
+    desk.sync()
+    desk.mailbox.house.forward(timedelta(days=80))
+    desk.mailbox.sync(desk.calendar)
+    expire_cursors(desk)
+    with pytest.raises(CursorExpired):
+        desk.mailbox.sync(desk.calendar)
+    assert desk.mailbox.sync(desk.calendar).full
+
+    told = "SELECT 1 FROM changes WHERE is_removed AND calendar_id = %s"
+    assert query(desk.mailbox, told, desk.calendar.id) == []
+    assert desk.titles(desk.sync()) == ["Ahead"]
+    assert desk.mailbox.house.checks.check(desk.calendar.id).total == 0
 
 
 def test_graph_window_rolls_by_a_full_pass(microsoft_desk):
