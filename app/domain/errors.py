@@ -311,6 +311,10 @@ class ProviderRejected(ProviderError):
     code = "provider_rejected"
 
 
+class CallMalformed(ProviderRejected):
+    """The provider cannot make sense of a call (HTTP 400): of the cursor in it, if the rest of it was right before."""
+
+
 class InvalidGrant(ProviderError):
     """The token endpoint answered that the grant is dead; ``reason`` is our reading of why.
 

@@ -39,6 +39,9 @@ FIRST_RETRY = 3
 LONGEST_WAIT_S = 900.0
 """Between attempts at something that keeps failing."""
 
+LONGEST_WISH_S = 6 * 3600.0
+"""A provider that wants to be left alone for longer is not believed: one garbled header must not park a calendar."""
+
 WINDOW_SLACK = timedelta(days=30)
 """The window rolls when its far end has come this much too near, for some calendars up to half of that sooner."""
 
@@ -164,7 +167,9 @@ class CalendarSync:
             return of_wanted
         is_expanded_here = run.expander_version is not None
         is_current = not is_expanded_here or run.expander_version == expander_version()
-        if is_current and serves(run.window, wanted, slack_of(run.calendar.id)):
+        # Where a new window takes a full pass, and that keeps failing, every other attempt follows the old one.
+        is_second_best = not is_expanded_here and run.failures % 2 == 1
+        if is_current and (is_second_best or serves(run.window, wanted, slack_of(run.calendar.id))):
             return replace(of_wanted, window=run.window, full=False)
         # Where we expand, all that lies ahead is stored: nothing is read anew for another window, or other zones.
         grows = is_expanded_here and wanted.start >= run.window.start - CLOCK_SLACK
@@ -236,7 +241,7 @@ class CalendarSync:
             return timedelta(seconds=retry_delay_s(0, self.spread()))
         wait = timedelta(seconds=retry_delay_s(FIRST_RETRY + run.failures, self.spread(), longest_s=LONGEST_WAIT_S))
         if isinstance(error, ProviderThrottled) and error.retry_after_s is not None:
-            wait = max(wait, timedelta(seconds=error.retry_after_s))
+            wait = max(wait, timedelta(seconds=min(error.retry_after_s, LONGEST_WISH_S)))
         # Nothing but the person or the operator changes these: asking often changes nothing.
         return max(wait, interval) if isinstance(error, CalendarGone | ScopesMissing | ProviderRejected) else wait
 

@@ -110,6 +110,9 @@ class PostgresCalendars:
     def pause(self, calendar_id: UUID, at: datetime | None) -> None:
         """Let a calendar rest as it is from ``at`` on; null ends that, and makes it due."""
         self._connection.execute(update(calendars).where(calendars.c.id == calendar_id).values(paused_at=at))
+        if at is None:
+            # Whoever wants it synced again does not wait for what came of earlier failures.
+            self._connection.execute(update(sync_states).where(_S.calendar_id == calendar_id).values(failures=0))
 
     def claim_checks(self, now: datetime, retry_at: datetime, limit: int) -> tuple[UUID, ...]:
         """Claim calendars that are due to be compared with the provider's; due again at ``retry_at``."""

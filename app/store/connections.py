@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, insert, select, text, update
 from sqlalchemy import Connection as Database
 from sqlalchemy.dialects import postgresql
 
@@ -25,11 +25,13 @@ from app.store.schema import (
     refresh_attempts,
     staged_items,
     staged_occurrences,
+    sync_states,
     token_generations,
 )
 
 _C = connections.c
 _CONNECTED = _C.status != Status.DISCONNECTED
+_WAIT_FOR_ROUNDS = text("SELECT set_config('lock_timeout', '60s', true), set_config('statement_timeout', '60s', true)")
 _FRESH_START = {
     "next_attempt_at": None,
     "suspected_since": None,
@@ -204,9 +206,13 @@ class PostgresConnections:
             )
         )
         own = self._connection.scalars(select(calendars.c.id).where(calendars.c.connection_id == connection_id)).all()
+        # A round that is being written holds its sync state, and wants its calendar at the end: the same order here. It
+        # may take a while, and what is to be deleted here is revoked already.
+        self._connection.execute(_WAIT_FOR_ROUNDS)
+        self._connection.execute(delete(sync_states).where(sync_states.c.calendar_id.in_(own)))
         for table in (data_keys, token_generations, refresh_attempts, authorization_requests, calendars):
             self._connection.execute(delete(table).where(table.c.connection_id == connection_id))
-        # After the sync states, which a page that is being staged holds: what comes later finds none, and is not kept.
+        # A page that is being staged holds its sync state, too: what comes later finds none, and is not kept.
         for staged in (staged_items, staged_occurrences):
             self._connection.execute(delete(staged).where(staged.c.calendar_id.in_(own)))
 

@@ -53,6 +53,7 @@ UP = (
     *ALL_CHANNELS_ANEW,
     "CREATE INDEX ix_channels_news ON channels (calendar_id) WHERE news IS NOT NULL",
     "CREATE INDEX ix_channels_expires_at ON channels (expires_at)",
+    "CREATE INDEX ix_channels_creating ON channels (created_at) WHERE state = 'creating'",
     # Of no use after a crash: the round they belong to is read again.
     """
     CREATE UNLOGGED TABLE staged_items (
@@ -174,6 +175,7 @@ DOWN = (
     "DROP INDEX ix_sync_states_lease_owner",
     "DROP INDEX ix_channels_news",
     "DROP INDEX ix_channels_expires_at",
+    "DROP INDEX ix_channels_creating",
     *ALL_CHANNELS_ANEW,
     """
     ALTER TABLE channels

@@ -14,6 +14,7 @@ from app.domain.errors import (
     AccessTokenRejected,
     CalendarGone,
     CursorExpired,
+    ProviderRejected,
     ProviderThrottled,
     ProviderUnavailable,
     PushNotSupported,
@@ -335,6 +336,17 @@ def test_a_cursor_nobody_can_read_counts_as_expired(side):
 
     with pytest.raises(CursorExpired):
         side.pages(cursor[:-20] + "A" * 20)
+
+
+def test_an_api_that_is_switched_off_costs_no_cursor(side):
+    cursor = side.pages()[-1].cursor
+    reason = {"google": "accessNotConfigured", "microsoft": "MailboxNotEnabledForRESTAPI"}[side.provider]
+    side.fault(side.events_operation, kind="status", status=403, reason=reason)
+
+    with pytest.raises(ProviderRejected):
+        side.pages(cursor)
+
+    assert side.pages(cursor)
 
 
 def test_a_cursor_of_an_older_form_counts_as_expired(google):

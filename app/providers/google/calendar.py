@@ -24,7 +24,7 @@ from app.domain.calendars import (
     Window,
     canonical_recurrence_id,
 )
-from app.domain.errors import CalendarGone, CursorExpired, ProviderRejected, ProviderUnavailable
+from app.domain.errors import CalendarGone, CallMalformed, CursorExpired, ProviderUnavailable
 from app.domain.secret import Secret
 from app.providers.fields import listed, text
 from app.providers.google.busy_times import read_busy_times
@@ -128,7 +128,7 @@ class GoogleCalendars:
 def _events_page(google: GoogleClient, calendar_id: str, parameters: Mapping[str, str]) -> JSONObject:
     try:
         return google.call("GET", events_url(calendar_id), EVENTS_SCOPE, params=parameters)
-    except ProviderRejected as error:
+    except CallMalformed as error:
         if "syncToken" in parameters:
             # The same call without the token worked before: it is the token that Google cannot read.
             raise CursorExpired(error.detail) from error

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app.domain.calendars import CalendarListing, RemoteCalendar
-from app.domain.errors import CalendarGone, CursorExpired, ProviderRejected, ProviderUnavailable
+from app.domain.errors import CalendarGone, CallMalformed, CursorExpired, ProviderRejected, ProviderUnavailable
 from app.providers.fields import Item, children, flag, text
 from app.providers.google.client import GoogleClient, pages
 from app.providers.google.parse import parse_calendar
@@ -64,7 +64,7 @@ def _page(google: GoogleClient, page_token: str | None, sync_token: str | None) 
     except CalendarGone as error:
         # No calendar was named, so none can be gone: the service itself is not for this account.
         raise ProviderRejected(error.detail) from error
-    except ProviderRejected as error:
+    except CallMalformed as error:
         if sync_token is not None:
             # The same call without the token worked before: it is the token that Google cannot read.
             raise CursorExpired(error.detail) from error

@@ -12,6 +12,7 @@ from typing import Final
 from app.domain.errors import (
     AccessTokenRejected,
     CalendarGone,
+    CallMalformed,
     CursorExpired,
     LatchkeyError,
     ProviderError,
@@ -34,7 +35,7 @@ _USAGE_PAUSE_S: Final = 3600.0
 
 
 _BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
-    400: ProviderRejected,
+    400: CallMalformed,
     401: AccessTokenRejected,
     404: CalendarGone,
     405: ProviderRejected,

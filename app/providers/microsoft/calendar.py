@@ -22,7 +22,7 @@ from app.domain.calendars import (
     RemoteEvent,
     Window,
 )
-from app.domain.errors import CalendarGone, CursorExpired, ProviderRejected, ProviderUnavailable, PushNotSupported
+from app.domain.errors import CalendarGone, CallMalformed, CursorExpired, ProviderUnavailable, PushNotSupported
 from app.domain.secret import Secret
 from app.ports.gate import CallSlots
 from app.providers.call_slots import LocalCallSlots
@@ -160,7 +160,7 @@ class MicrosoftCalendars:
             return
         try:
             yield from graph.pages(cursor)
-        except (ProviderRejected, CalendarGone) as error:
+        except (CallMalformed, CalendarGone) as error:
             # The link worked before; a full pass tells a bad token from a calendar that is really gone.
             raise CursorExpired(error.detail) from error
 

@@ -12,6 +12,7 @@ from typing import Final
 from app.domain.errors import (
     AccessTokenRejected,
     CalendarGone,
+    CallMalformed,
     CursorExpired,
     LatchkeyError,
     ProviderError,
@@ -31,7 +32,7 @@ _THROTTLED: Final = frozenset({"toomanyrequests", "applicationthrottled", "activ
 # Mailboxes that accept no subscription at all answer with this, whatever the request looks like.
 _NO_PUSH: Final = frozenset({"extensionerror"})
 _BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
-    400: ProviderRejected,
+    400: CallMalformed,
     401: AccessTokenRejected,
     403: ProviderRejected,
     404: CalendarGone,

@@ -290,6 +290,7 @@ channels = Table(
     ),
     Index(None, "calendar_id"),
     Index(None, "created_at", postgresql_where=text("state = 'stopping'")),
+    Index("ix_channels_creating", "created_at", postgresql_where=text("state = 'creating'")),
     Index("ix_channels_news", "calendar_id", postgresql_where=text("news IS NOT NULL")),
     Index(None, "expires_at"),
 )

@@ -408,6 +408,38 @@ def test_graph_window_rolls_by_a_full_pass(microsoft_desk):
     assert len(desk.sync()) > 50
 
 
+def test_while_a_new_window_cannot_be_read_the_old_one_is_followed(microsoft_desk):
+    desk, house = microsoft_desk, microsoft_desk.mailbox.house
+    fill(desk)
+    desk.sync()
+    house.forward(timedelta(days=31))
+    desk.add("Meanwhile", monday(8))
+
+    house.fault("graph.delta", FaultKind.STATUS)
+    with pytest.raises(ProviderUnavailable):
+        desk.mailbox.sync(desk.calendar)
+    followed = desk.mailbox.sync(desk.calendar)
+    rolled = desk.mailbox.sync(desk.calendar)
+
+    assert (followed.full, followed.events) == (False, 1)
+    assert rolled.full
+    assert "Meanwhile" in desk.titles(desk.sync())
+
+
+def test_nobody_is_left_alone_for_as_long_as_a_garbled_header_says(desk):
+    house = desk.mailbox.house
+    desk.sync()
+    house.fault(OPERATIONS[desk.mailbox.provider], FaultKind.STATUS, status=429, retry_after="999999999")
+    with pytest.raises(ProviderThrottled):
+        desk.mailbox.sync(desk.calendar)
+    assert state(desk).due_at <= house.clock() + timedelta(hours=6)
+
+    house.sync.pause(desk.calendar.id)
+    house.sync.resume(desk.calendar.id)
+
+    assert state(desk).due_at <= house.clock()
+
+
 def test_changed_settings_bring_another_window(desk):
     desk.add("Past", monday(-10))
     desk.add("Far", monday(80))

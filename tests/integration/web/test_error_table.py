@@ -3,7 +3,14 @@ from app.web import error_texts
 from app.web.errors import OUTCOMES, ErrorCode, outcome_of
 from tests.fakes import all_leaves
 
-WORKERS_ONLY = {"CursorExpired", "CalendarGone", "PushNotSupported", "AccessTokenRejected", "Unrepresentable"}
+WORKERS_ONLY = {
+    "AccessTokenRejected",
+    "CalendarGone",
+    "CallMalformed",
+    "CursorExpired",
+    "PushNotSupported",
+    "Unrepresentable",
+}
 """These never reach the web edge by themselves; the row above them serves if one ever does."""
 
 
