@@ -16,6 +16,7 @@ from app.bootstrap.adapters import care_settings, configured_providers, provider
 from app.bootstrap.surroundings import broker_check
 from app.budgets import RedisBudget
 from app.config import LoadedConfig
+from app.crypto.cursors import CursorBox
 from app.crypto.keyring import Keyring
 from app.crypto.sealing import build_sealer
 from app.domain.rates import HandOutRates, TokenBuckets
@@ -120,6 +121,7 @@ class Services:
     grant_care: GrantCare
     health: Health
     csrf_key: bytes
+    cursors: CursorBox
     """Derived from the key ring: the same in every process, and in none of the databases."""
 
 
@@ -182,6 +184,7 @@ def assemble(
         provider_overview=ProviderOverview(store, providers, clock),
         health=Health(store, broker_check(env.redis_url), core.gate.open_providers),
         csrf_key=sealer.keyed_hash("csrf", "key"),
+        cursors=CursorBox(sealer.keyed_hash("cursors", "key")),
         **_hand_out(core),
         **_calendars_and_grants(core),
     )

@@ -1,11 +1,13 @@
 """The control interface for tests and scripts: JSON below `/_control/`."""
 
+import uuid
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from app.sandbox.accounts import UnknownAccountError
+from app.sandbox.accounts import Account, UnknownAccountError
 from app.sandbox.authorization import Callback, CallbackFault, PageFault
 from app.sandbox.consent import approve
 from app.sandbox.crowd import ledger_of, settle_crowd
@@ -113,6 +115,25 @@ def expire_tokens() -> ResponseReturnValue:
     return jsonify({"expired": expired})
 
 
+@blueprint.post("/accounts/move")
+def move_account() -> ResponseReturnValue:
+    """Move Microsoft `account` to another `tenant` (GUID or domain) until the sandbox stops; answer its ids.
+
+    The address stays, the object id is a new one, and what was granted before is taken back.
+    """
+    state, body = current_sandbox(), _body()
+    tenant = state.accounts.tenant(str(body.get("tenant", "")))
+    if tenant is None:
+        return _bad("unknown tenant")
+    with state.lock:
+        old = _account("microsoft", body)
+        for grant in state.grants.of_account("microsoft", old.key):
+            state.grants.revoke_grant(grant)
+        moved = replace(old, subject=str(uuid.uuid4()), tid=tenant.tid)
+        state.accounts.add([moved])
+    return jsonify({"oid": moved.oid, "tid": moved.tid, "email": moved.email})
+
+
 @blueprint.post("/tenant-consents")
 def consent_for_tenant() -> ResponseReturnValue:
     """Consent to `scopes` of Microsoft client `client_id` for everyone in `tenant` (GUID or domain)."""
@@ -199,12 +220,16 @@ def _described(callback: Callback) -> dict[str, Any]:
 
 
 def _grants_of_body() -> list[Grant]:
-    state, body = current_sandbox(), _body()
+    body = _body()
+    account = _account(str(body.get("provider")), body)
+    return current_sandbox().grants.of_account(account.provider, account.key)
+
+
+def _account(provider: str, body: dict[str, Any]) -> Account:
     try:
-        account = state.accounts.by_key(str(body.get("provider")), str(body.get("account")))
+        return current_sandbox().accounts.by_key(provider, str(body.get("account")))
     except UnknownAccountError:
         abort(404, "No such account.")
-    return state.grants.of_account(account.provider, account.key)
 
 
 def _body() -> dict[str, Any]:

@@ -64,7 +64,7 @@ def scripted_answer(fault: Fault, operation: str) -> Response | None:
         case FaultKind.GONE:
             answer = api_error(410, operation, fault.reason)
         case FaultKind.CLAIMS_CHALLENGE:
-            answer = _claims_challenge()
+            answer = _claims_challenge(fault.reason)
         case _:
             return None
     if fault.retry_after is not None:
@@ -131,10 +131,14 @@ def _graph_body(status: int, reason: str | None, message: str | None) -> dict[st
     return {"error": {"code": code, "message": message or "A fault scripted in the sandbox.", "innerError": inner}}
 
 
-def _claims_challenge() -> Response:
+def _claims_challenge(form: str | None) -> Response:
     answer = api_error(401, "graph.")
-    answer.headers["WWW-Authenticate"] = (
-        'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", '
-        f'client_id="00000003-0000-0000-c000-000000000000", error="insufficient_claims", claims="{CLAIMS}"'
+    quote = "" if form == "unquoted" else '"'
+    if form == "several":
+        answer.headers.add("WWW-Authenticate", 'PoP realm="", error="invalid_token"')
+    answer.headers.add(
+        "WWW-Authenticate",
+        f'Bearer realm="", authorization_uri={quote}https://login.microsoftonline.com/common/oauth2/authorize{quote}, '
+        f'client_id="00000003-0000-0000-c000-000000000000", error="insufficient_claims", claims="{CLAIMS}"',
     )
     return answer

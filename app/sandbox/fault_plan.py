@@ -14,8 +14,11 @@ OPERATIONS = (
     "google.jwks",
     "google.userinfo",
     "google.calendarlist",
+    "google.calendars",
     "google.events",
+    "google.events.write",
     "google.watch",
+    "google.channels.stop",
     "google.freebusy",
     "google.settings",
     "microsoft.authorize",
@@ -25,9 +28,11 @@ OPERATIONS = (
     "graph.calendars",
     "graph.delta",
     "graph.events",
+    "graph.events.write",
     "graph.view",
     "graph.subscriptions",
     "graph.schedule",
+    "graph.settings",
     "oidc.authorize",
     "oidc.token",
     "oidc.revoke",
@@ -53,7 +58,8 @@ class FaultKind(StrEnum):
     TRUNCATE = "truncate"
     """Do the work; announce the whole answer, send half, drop the connection."""
     GARBAGE = "garbage"
-    """Do the work; answer 200 with something that is neither JSON nor empty."""
+    """Do the work; answer 200 with something that is neither JSON nor empty. Push: deliver without the channel's
+    headers (Google) or with a body that is not JSON (Graph); not repeated."""
     RESET = "reset"
     """Drop the connection; the work is not done."""
     LOSE_ANSWER = "lose_answer"
@@ -70,7 +76,8 @@ class FaultKind(StrEnum):
     GONE = "gone_410"
     """Calendar reads: the cursor has expired."""
     CLAIMS_CHALLENGE = "claims_challenge"
-    """Graph: 401 with a claims challenge (continuous access evaluation)."""
+    """Graph: 401 with a claims challenge (continuous access evaluation), in the form that `reason` names: `unquoted`
+    leaves out some quotation marks, `several` sends another challenge before it."""
     ADMIN_CONSENT = "admin_consent"
     """Microsoft authorization: administrator approval is needed, whatever the tenant's policy."""
     DROP = "drop"
@@ -83,10 +90,20 @@ class FaultKind(StrEnum):
     """Pages of events: a link to a next page that is this page again, always another link."""
     FOREIGN_LINK = "foreign_link"
     """Graph pages: the link to what comes next names another host."""
+    OVERFULL = "overfull"
+    """Pages: twice as many items as asked for, or as the setting allows."""
     FORGE = "forge"
     """Push: deliver with a wrong channel token or client state."""
+    STRANGER = "stranger"
+    """Push: deliver under the id of a channel or subscription that nobody knows; all else is as it would be."""
     DELAY = "delay"
     """Push: deliver `seconds` later."""
+    BATCH = "batch"
+    """Push of Graph: wait up to `seconds` and travel in one POST with all that wait likewise for the same address,
+    whosever mailbox they are about."""
+    NO_VALIDATION = "no_validation"
+    """Graph subscriptions: call no address; refuse after `seconds`, as when no answer came. (`hang` is the fault for a
+    call that comes late.)"""
 
 
 @dataclass(frozen=True)
@@ -109,11 +126,11 @@ class Fault:
     """`json`, `html` or `empty`; for `status` faults."""
     reason: str | None = None
     """For `status` and `gone_410`: Google's `reason` (empty: an error that gives none) or Graph's `code`; None: the
-    usual one."""
+    usual one. For `claims_challenge`: its form."""
     retry_after: str | None = None
     """Value of the Retry-After header: seconds or an HTTP date; None sends none."""
     seconds: float = 1.0
-    """For `hang`, `drip` and `delay`; real seconds."""
+    """For `hang`, `hold`, `drip`, `delay`, `batch` and `no_validation`; real seconds."""
     error: str = "invalid_grant"
     suberror: str | None = None
     description: str | None = None

@@ -21,7 +21,7 @@ from app.sandbox.throttling import GOOGLE_CALENDAR, MAILBOX, OUTLOOK, Refusal
 from app.sandbox.token_ledger import TokenCall
 from app.sandbox.tokens import grant_of_request, subject_of_request
 
-__all__ = ["AT_END", "Fault", "FaultKind", "dropped", "meets", "with_faults"]
+__all__ = ["AT_END", "Fault", "FaultKind", "dropped", "meets", "overfull", "with_faults"]
 
 P = ParamSpec("P")
 View = Callable[P, ResponseReturnValue]
@@ -63,6 +63,11 @@ def meets(kind: FaultKind) -> bool:
     """Tell whether the fault of the current request is of a kind that the route itself acts on."""
     fault: Fault | None = g.get("fault")
     return fault is not None and fault.kind is kind
+
+
+def overfull(size: int) -> int:
+    """Return how many items a page gets that should have `size`."""
+    return 2 * size if meets(FaultKind.OVERFULL) else size
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Google's token endpoint: code exchange, refresh, and the ID token."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from flask import Request
@@ -8,7 +9,7 @@ from flask import Request
 from app.sandbox.accounts import Account
 from app.sandbox.authorization import verifier_matches
 from app.sandbox.client_authentication import authenticated_client, needed
-from app.sandbox.grants import Grant, RefreshState
+from app.sandbox.grants import Grant, RefreshState, RefreshToken
 from app.sandbox.id_tokens import signed_id_token
 from app.sandbox.issuing import (
     RefreshProblem,
@@ -85,6 +86,8 @@ def _exchange(state: Sandbox, request: Request, client: ClientRegistration) -> d
             covers_whole_grant=code.covers_whole_grant,
         )
         _keep_newest(state, grant)
+        if state.runtime.google_refresh_life_s is not None:
+            body["refresh_token_expires_in"] = state.runtime.google_refresh_life_s
     return body
 
 
@@ -113,6 +116,9 @@ def _refresh(state: Sandbox, request: Request, client: ClientRegistration) -> di
             raise OAuthFault(401, "unauthorized_client", "Unauthorized") from refusal
         words = "Bad Request" if refusal.problem is RefreshProblem.UNKNOWN else DEAD_WORDS
         raise OAuthFault(400, "invalid_grant", words) from refusal
+    left_s = _left_s(state, token)
+    if left_s is not None and left_s <= 0:
+        raise OAuthFault(400, "invalid_grant", DEAD_WORDS)
     held = grant.scopes if token.covers_whole_grant else token.scopes & grant.scopes
     scopes = _narrowed(held, request.form.get("scope"))
     refreshed = use_refresh(state, grant, token, prefix="1//0")
@@ -120,7 +126,17 @@ def _refresh(state: Sandbox, request: Request, client: ClientRegistration) -> di
     body = _token_answer(state, _Issue(client, account, grant, scopes))
     if refreshed.replacement is not None:
         body["refresh_token"] = refreshed.replacement
+    if left_s is not None:
+        body["refresh_token_expires_in"] = left_s
     return body
+
+
+def _left_s(state: Sandbox, token: RefreshToken) -> int | None:
+    """Return how long a refresh token still lives, None when there is no end set."""
+    life_s = state.runtime.google_refresh_life_s
+    if life_s is None:
+        return None
+    return int((token.issued_at + timedelta(seconds=life_s) - state.clock.now()).total_seconds())
 
 
 def _narrowed(held: set[str], asked: str | None) -> set[str]:

@@ -25,6 +25,8 @@ ROTATION_WORDS = {
 NUMBERS = (
     "access_token_lifetime_s",
     "rotation_grace_s",
+    "google_refresh_life_s",
+    "sync_token_life_s",
     "google_page_size",
     "graph_page_size",
     "graph_concurrency",
@@ -196,7 +198,7 @@ def _fault_members(form: MultiDict[str, str]) -> dict[str, Any]:
         members["seconds"] = float(form["seconds"])
     if form.get("until_removed"):
         members["count"] = None
-    texts = ("retry_after", "error", "suberror", "description")
+    texts = ("reason", "retry_after", "error", "suberror", "description")
     return members | {name: form[name] for name in texts if form.get(name)}
 
 

@@ -16,7 +16,13 @@ is returned, the old one stays good for `rotation_grace_s`. `strict`: single use
 """
 ROTATIONS: tuple[Rotation, ...] = ("none", "overlap", "grace", "strict")
 
-NULLABLE = ("access_token_lifetime_s", "google_quota_per_min", "graph_quota_per_10_min")
+NULLABLE = (
+    "access_token_lifetime_s",
+    "google_refresh_life_s",
+    "sync_token_life_s",
+    "google_quota_per_min",
+    "graph_quota_per_10_min",
+)
 """Run-time settings that may have no value."""
 DEFAULT_ROTATION: Mapping[str, Rotation] = {"google": "none", "microsoft": "overlap", "oidc": "strict"}
 
@@ -44,6 +50,11 @@ class SandboxSettings:
     """None: each provider's usual lifetime (Google 3599, Microsoft 60-90 minutes by chance, OIDC 300)."""
     refresh_rotation: Mapping[str, Rotation] = field(default_factory=lambda: dict(DEFAULT_ROTATION))
     rotation_grace_s: int = 30
+    google_refresh_life_s: int | None = None
+    """How long Google's refresh tokens live, as for an application in testing (seven days) or access for a limited
+    time; None: without end."""
+    sync_token_life_s: int | None = None
+    """How long Google's sync tokens and Graph's delta links are good, by the sandbox's clock; None: without end."""
     google_page_size: int = 250
     """Most items on one page of Google's lists, whatever the client asks for."""
     graph_page_size: int = 50
@@ -76,6 +87,8 @@ class RuntimeSettings:
     access_token_lifetime_s: int | None
     refresh_rotation: dict[str, Rotation]
     rotation_grace_s: int
+    google_refresh_life_s: int | None
+    sync_token_life_s: int | None
     google_page_size: int
     graph_page_size: int
     graph_concurrency: int
@@ -90,6 +103,8 @@ class RuntimeSettings:
             access_token_lifetime_s=settings.access_token_lifetime_s,
             refresh_rotation={**DEFAULT_ROTATION, **settings.refresh_rotation},
             rotation_grace_s=settings.rotation_grace_s,
+            google_refresh_life_s=settings.google_refresh_life_s,
+            sync_token_life_s=settings.sync_token_life_s,
             google_page_size=settings.google_page_size,
             graph_page_size=settings.graph_page_size,
             graph_concurrency=settings.graph_concurrency,

@@ -104,7 +104,7 @@ class CalendarReading:
         self.access.slow_down(service, asked)
         with self.store.reading() as tx, Account(self, service, asked, "occurrences") as account:
             access = account.open(tx)
-            views = _chosen(self.views(tx, access), wish)
+            views = _chosen(tx, access, self.views(tx, access), wish)
             found = tx.calendar_reading.occurrences(_look(access, views, wish), after, limit + 1)
             page = tuple(_shown_occurrence(one, views) for one in found[:limit])
             account.settle(Counter(views[one.calendar_id].connection.id for one in page), access.refused)
@@ -118,7 +118,7 @@ class CalendarReading:
         self.access.slow_down(service, asked)
         with self.store.snapshot() as tx, Account(self, service, asked, "events") as account:
             access = account.open(tx)
-            views = _chosen(self.views(tx, access), wish)
+            views = _chosen(tx, access, self.views(tx, access), wish)
             found = tx.calendar_reading.series(_look(access, views, wish), after, limit + 1)
             page = tuple(shown_series(one, views[one.calendar_id]) for one in found[:limit])
             account.settle(Counter(views[one.calendar_id].connection.id for one in page), access.refused)
@@ -230,14 +230,22 @@ def _shown_occurrence(found: ShownOccurrence, views: Mapping[UUID, CalendarView]
     return ShownOccurrence(found.calendar_id, found.occurrence, event)
 
 
-def _chosen(views: Iterable[CalendarView], wish: Wish) -> dict[UUID, CalendarView]:
-    """Return the calendars that were asked for and are kept here; raises ``UnknownCalendar``."""
+def unreadable(tx: Transaction, access: Access, calendar_id: UUID) -> LatchkeyError:
+    """Return why a calendar is not among those that may be read: what its account is refused for, if it has one."""
+    calendar = tx.calendar_reading.calendar(calendar_id)
+    refused = {one.connection.id: one for one in access.refused if one.connection is not None}
+    if calendar is None or calendar.connection_id not in refused:
+        return UnknownCalendar()
+    return ReadRefused(refused[calendar.connection_id])
+
+
+def _chosen(tx: Transaction, access: Access, views: Iterable[CalendarView], wish: Wish) -> dict[UUID, CalendarView]:
+    """Return the calendars that were asked for and are kept here; raises ``UnknownCalendar`` and ``ReadRefused``."""
     kept = {view.calendar.id: view for view in views if view.calendar.is_selected}
-    if not wish.calendar_ids:
-        return kept
-    if not kept.keys() >= set(wish.calendar_ids):
-        raise UnknownCalendar
-    return {calendar_id: kept[calendar_id] for calendar_id in wish.calendar_ids}
+    for calendar_id in wish.calendar_ids:
+        if calendar_id not in kept:
+            raise unreadable(tx, access, calendar_id)
+    return {calendar_id: kept[calendar_id] for calendar_id in wish.calendar_ids} if wish.calendar_ids else kept
 
 
 def _look(access: Access, views: Mapping[UUID, CalendarView], wish: Wish) -> Look:

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, tzinfo
 
 from icalendar import Calendar, Event, vCalAddress, vRecur, vText
 
 from app.domain.calendar_reading import ShownSeries
-from app.domain.calendars import Busy, EventStatus, Occurrence, RemoteEvent, Window
+from app.domain.calendars import Busy, EventKind, EventStatus, Occurrence, RemoteEvent, Window
+from app.domain.errors import RateLimited
 from app.services.calendar_export import WholeCalendar
-from app.web.icalendar_series import dates_of, recurrence_start, zone_of_event
+from app.web.icalendar_series import dates_of, is_nameless, recurrence_start, zone_of_event
 
 ICALENDAR = "text/calendar; charset=utf-8"
 
 _BUSY_STATUS = {Busy.OUT_OF_OFFICE: "OOF", Busy.TENTATIVE: "TENTATIVE", Busy.ELSEWHERE: "WORKINGELSEWHERE"}
 """X-MICROSOFT-CDO-BUSYSTATUS, for what TRANSP has no word for."""
 _RESPONSES = {"needs_action": "NEEDS-ACTION", "organizer": "ACCEPTED"}
+_TURN = threading.Lock()
+_PATIENCE_S = 5.0
 _CONTROLS = {code: None for code in (*range(32), 127) if chr(code) not in "\t\n"}
 
 
 def icalendar_text(whole: WholeCalendar) -> bytes:
-    """Return the file. What takes place nowhere is left out: cancelled events, and those with a ``problem``."""
+    """Return the file. What takes place nowhere is left out: cancelled events, and those with a ``problem``.
+
+    One at a time in a process, so that files do not take its processor from hand-outs; raises ``RateLimited``.
+    """
+    if not _TURN.acquire(timeout=_PATIENCE_S):
+        raise RateLimited("export", retry_after_s=_PATIENCE_S)
+    try:
+        return _text(whole)
+    finally:
+        _TURN.release()
+
+
+def _text(whole: WholeCalendar) -> bytes:
     calendar = Calendar()
     calendar.add("prodid", "-//Latchkey//Calendar//EN")
     calendar.add("version", "2.0")
@@ -72,7 +88,7 @@ def _own(found: ShownSeries, master: RemoteEvent, window: Window | None) -> Even
     assert master.start is not None  # noqa: S101  # the caller has looked; tells the type checker
     assert master.end is not None  # noqa: S101  # as above
     _place(event, master.start, master.end, zone)
-    if master.rules or found.exceptions:
+    if master.kind is EventKind.MASTER or found.exceptions:
         dates = dates_of(found, master, window)
         for rule in dates.rules:
             event.add("rrule", vRecur.from_ical(rule))
@@ -138,8 +154,10 @@ def _address(person: Mapping[str, str]) -> vCalAddress:
 
 
 def _place(event: Event, start: datetime | date, end: datetime | date, zone: tzinfo) -> None:
-    event.add("dtstart", _local(start, zone))
-    event.add("dtend", _local(end, zone))
+    # Both in one form: programs take the two for times of one zone.
+    is_written_in_utc = any(isinstance(one, datetime) and is_nameless(one, zone) for one in (start, end))
+    event.add("dtstart", _local(start, UTC if is_written_in_utc else zone))
+    event.add("dtend", _local(end, UTC if is_written_in_utc else zone))
 
 
 def _add_times(event: Event, name: str, times: Iterable[datetime | date], zone: tzinfo) -> None:
@@ -149,7 +167,10 @@ def _add_times(event: Event, name: str, times: Iterable[datetime | date], zone: 
 
 
 def _local(moment: datetime | date, zone: tzinfo) -> datetime | date:
-    return moment.astimezone(zone) if isinstance(moment, datetime) else moment
+    """Return a time as it is written: in its zone, or in UTC where a zone cannot say it."""
+    if not isinstance(moment, datetime):
+        return moment
+    return moment.astimezone(UTC if is_nameless(moment, zone) else zone)
 
 
 def _takes_place(event: RemoteEvent) -> bool:

@@ -6,19 +6,22 @@ differ from its rules. So the rules are expanded here once more, and the differe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, tzinfo
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timezone, tzinfo
+
+from dateutil.rrule import weekday
 
 from app.domain.calendar_reading import ShownSeries
 from app.domain.calendars import EventStatus, RemoteEvent, Series, Window
 from app.domain.errors import Unrepresentable
 from app.domain.recurrence import expand
-from app.domain.recurrence_rules import Moment, parse_lines, read_moment
+from app.domain.recurrence_rules import Moment, Rule, parse_lines, read_moment
 from app.domain.zones import find_zone
 
 _LAST_SECOND = time(23, 59, 59)
-_DROPPED = ("RSCALE", "SKIP", "X-")
+_FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY")
+_WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +35,22 @@ class Dates:
 
 
 def dates_of(found: ShownSeries, master: RemoteEvent, window: Window | None) -> Dates:
-    """Return rules and dates of a series; rules that cannot be read give way to the stored occurrences."""
+    """Return rules and dates of a series; rules that say nothing here give way to the stored occurrences."""
     moved = {one.recurrence_id for one in found.exceptions if one.status is not EventStatus.CANCELLED}
     cancelled = {one.recurrence_id for one in found.exceptions if one.status is EventStatus.CANCELLED}
     stored = {one.recurrence_id: one.start for one in found.occurrences if one.recurrence_id not in moved}
     try:
-        lines, rules = parse_lines(master.rules), _rules(master)
-        own = () if window is None else expand(Series(master), window, cap=100_000)
-    except Unrepresentable:
-        return Dates((), (), tuple(sorted(stored.values(), key=str)))
+        lines = parse_lines(master.rules)
+        rules = tuple(_rule(rule, master) for rule in lines.rules)
+        # What an EXRULE takes away is no date of the rules, and becomes an EXDATE: few programs know EXRULE.
+        plain = replace(master, rules=tuple(line for line in master.rules if not line.upper().startswith("EXRULE")))
+        own = () if window is None else expand(Series(plain), window, cap=100_000)
+    except (Unrepresentable, ValueError, OverflowError):
+        return _as_stored(stored)
+    zone = zone_of_event(master)
+    if any(isinstance(one, datetime) and is_nameless(one, zone) for one in (master.start, master.end)):
+        # Written in UTC, where its rules would mean other days and other hours.
+        return _as_stored(stored)
     expanded = {one.recurrence_id: one.start for one in own}
     excluded = [_start(one, master) for one in lines.excluded_dates]
     excluded += [_start(read_moment(one), master) for one in sorted(filter(None, cancelled))]
@@ -49,6 +59,19 @@ def dates_of(found: ShownSeries, master: RemoteEvent, window: Window | None) -> 
         excluded += [start for key, start in expanded.items() if key not in stored and key not in moved]
         added += [start for key, start in stored.items() if key not in expanded]
     return Dates(rules, _unique(excluded), _unique(added))
+
+
+def _as_stored(stored: Mapping[str, datetime | date]) -> Dates:
+    return Dates((), (), _unique(stored.values()))
+
+
+def is_nameless(moment: datetime, zone: tzinfo) -> bool:
+    """Return whether a file has no words for a time in a zone: the second of two equal hours, or a bare offset.
+
+    RFC 5545 section 3.3.5 takes an hour that comes twice for the first one, and wants a definition for every TZID.
+    """
+    is_offset = isinstance(zone, timezone) and zone is not UTC
+    return is_offset or bool(moment.astimezone(zone).fold)
 
 
 def recurrence_start(exception: RemoteEvent, master: RemoteEvent | None) -> datetime | date | None:
@@ -71,24 +94,26 @@ def _start(moment: Moment, master: RemoteEvent) -> datetime | date:
     return moment.instant(zone, master.start.astimezone(zone).time())
 
 
-def _rules(master: RemoteEvent) -> tuple[str, ...]:
-    found = (line.partition(":") for line in master.rules)
-    return tuple(_rule(value, master) for name, _, value in found if name.upper() == "RRULE")
+def _rule(rule: Rule, master: RemoteEvent) -> str:
+    """Return a rule as RFC 5545 writes it: providers' own texts have blanks, empty parts and worse."""
+    parts = {
+        "FREQ": _FREQUENCIES[rule.frequency],
+        "UNTIL": rule.until and _until(rule.until, master),
+        "COUNT": rule.count and str(rule.count),
+        "INTERVAL": str(rule.interval),
+        "BYDAY": ",".join(map(_weekday, rule.weekdays)),
+        **{name.upper(): ",".join(map(str, numbers)) for name, numbers in rule.by.items()},
+        "WKST": _WEEKDAYS[rule.week_start],
+    }
+    return ";".join(f"{name}={value}" for name, value in parts.items() if value)
 
 
-def _rule(value: str, master: RemoteEvent) -> str:
-    """Return a rule with UNTIL in the type that RFC 5545 section 3.3.10 wants, without what no reader knows."""
-    parts = [part.partition("=") for part in value.split(";") if part]
-    kept = [(name.strip().upper(), text.strip()) for name, _, text in parts]
-    return ";".join(
-        f"{name}={_until(text, master) if name == 'UNTIL' else text}"
-        for name, text in kept
-        if text and not name.startswith(_DROPPED) and not (name == "COUNT" and int(text) <= 0)
-    )
+def _weekday(day: weekday) -> str:
+    return f"{day.n or ''}{_WEEKDAYS[day.weekday]}"
 
 
-def _until(text: str, master: RemoteEvent) -> str:
-    moment = read_moment(text)
+def _until(moment: Moment, master: RemoteEvent) -> str:
+    """Return the last moment in the type that RFC 5545 section 3.3.10 wants."""
     if not isinstance(master.start, datetime):
         return f"{moment.day:%Y%m%d}"
     return f"{moment.instant(zone_of_event(master), _LAST_SECOND):%Y%m%dT%H%M%SZ}"

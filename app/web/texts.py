@@ -124,6 +124,7 @@ CALENDAR_CHOICES = {
     "leave_out": "Leave out",
 }
 CALENDAR_PROBLEM = "Could not be read; Latchkey keeps trying"
+CALENDAR_BEHIND = "As it was {ago}; it could not be read since then, and Latchkey keeps trying"
 PRIMARY = "Main"
 HISTORY = "What happened"
 NO_HISTORY = "Nothing yet."

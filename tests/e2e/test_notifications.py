@@ -96,7 +96,7 @@ def test_w03_nobody_else_can_make_the_hook_repeat_a_text(product):
 @pytest.mark.parametrize(
     ("provider", "account", "operation"), [("google", "ada", "push.google"), ("microsoft", "chiara", "push.graph")]
 )
-@pytest.mark.parametrize("kind", ["duplicate", "forge"])
+@pytest.mark.parametrize("kind", ["duplicate", "forge", "stranger", "garbage"])
 def test_an_event_is_there_once_however_its_notification_comes(product, provider, account, operation, kind):
     product.control("faults", operation=operation, kind=kind, account=account, count=1)
     title, start = f"{provider} {kind} {uuid4()}", tomorrow_at(14)

@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
@@ -30,6 +30,8 @@ class Message:
     """Whether to try again after this status; None: no answer."""
     about: Mapping[str, str] = field(default_factory=dict)
     """Words for the record of deliveries: channel, kind of message."""
+    join: Callable[[Sequence["Message"]], "Message"] | None = field(default=None, repr=False)
+    """Makes one message of this one and others that wait for the same address and may join too; None: goes alone."""
     attempt: int = 0
 
 
@@ -97,9 +99,22 @@ class Courier:
                 wait_s = self._waiting[0][0] - time.monotonic() if self._waiting else None
                 if wait_s is not None and wait_s <= 0:
                     self._in_hand += 1
-                    return heapq.heappop(self._waiting)[2]
+                    return self._with_company(heapq.heappop(self._waiting)[2])
                 self._changed.wait(wait_s)
             return None
+
+    def _with_company(self, message: Message) -> Message:
+        """Return a message that is due, joined with those that wait to go along, due or not."""
+        if message.join is None:
+            return message
+        company = [entry for entry in sorted(self._waiting) if _may_join(message, entry[2])]
+        self._waiting = [entry for entry in self._waiting if not _may_join(message, entry[2])]
+        heapq.heapify(self._waiting)
+        return message.join([message, *(entry[2] for entry in company)])
+
+
+def _may_join(message: Message, other: Message) -> bool:
+    return other.join is not None and other.url == message.url
 
 
 @dataclass(frozen=True)

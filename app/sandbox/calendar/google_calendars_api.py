@@ -27,10 +27,11 @@ from app.sandbox.calendar.google_errors import (
 )
 from app.sandbox.calendar.google_query import count, flag
 from app.sandbox.calendar.google_times import parse_bound
+from app.sandbox.calendar.token_life import is_over, stamp
 from app.sandbox.calendar.tokens import BadTokenError, pack, unpack
 from app.sandbox.calendar.world import Calendar, Json, Mailbox, new_id
 from app.sandbox.calendar.zones import find_zone
-from app.sandbox.faults import FaultKind, meets, with_faults
+from app.sandbox.faults import FaultKind, meets, overfull, with_faults
 
 blueprint = Blueprint("sandbox_google_calendars", __name__, url_prefix="/calendar/v3")
 _MOST_DAYS_OF_FREE_BUSY = 92
@@ -183,10 +184,10 @@ def _page(caller: Caller, entries: list[Json | None], kind: str, stand: _Stand) 
     """Return one page; None takes a place without being sent, which is why pages can be short or empty."""
     mailbox = caller.mailbox
     size = min(count(request.args, "maxResults", 100, 250), caller.side.sandbox.runtime.google_page_size)
-    end = stand.place + size
+    end = stand.place + overfull(size)
     items = [entry for entry in entries[stand.place : end] if entry is not None]
     answer: Json = {"kind": kind, "etag": f'"l{mailbox.list_sequence}"', "items": items}
-    token = {"s": stand.first_sequence, "g": mailbox.generation}
+    token = {"s": stand.first_sequence, **stamp(mailbox.generation)}
     if meets(FaultKind.ENDLESS):
         endless = {"k": "google.list.page", "n": stand.place, "d": stand.since, "z": new_id(4)}
         answer["nextPageToken"] = pack(token | endless)
@@ -204,6 +205,6 @@ def _content(mailbox: Mailbox, token: str, kind: str, location: str) -> Json:
         raise invalid(f"Invalid {location} value.", location) from error
     if content.get("k") != kind:
         raise invalid(f"Invalid {location} value.", location)
-    if content["g"] < mailbox.generation:
+    if is_over(content, mailbox.generation):
         raise full_sync_required()
     return content

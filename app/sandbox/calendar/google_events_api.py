@@ -17,7 +17,7 @@ from app.sandbox.calendar.recurrence import BadRecurrenceError
 from app.sandbox.calendar.tokens import BadTokenError, pack, unpack
 from app.sandbox.calendar.world import Json
 from app.sandbox.calendar.zones import find_zone
-from app.sandbox.faults import FaultKind, meets, with_faults
+from app.sandbox.faults import FaultKind, meets, overfull, with_faults
 
 blueprint = Blueprint("sandbox_google_events", __name__, url_prefix="/calendar/v3/calendars/<calendar_id>/events")
 _OLDEST_UPDATED_MIN = timedelta(days=28)
@@ -38,7 +38,7 @@ def list_events(caller: Caller, calendar_id: str) -> Json:
         # People with free/busy access get blocks, one for every instance, whatever they ask for.
         query = replace(query, single_events=True)
     size = min(query.max_results, caller.side.sandbox.runtime.google_page_size)
-    return _head(events) | _spoilt(list_page(events, query, size), events, query)
+    return _head(events) | _spoilt(list_page(events, query, overfull(size)), events, query)
 
 
 @blueprint.get("/<event_id>")
@@ -66,9 +66,10 @@ def list_instances(caller: Caller, calendar_id: str, event_id: str) -> Json:
     found = _instances(events, master.body)
     start = _offset(request.args.get("pageToken"), event_id)
     size = min(count(request.args, "maxResults", 250, 2500), caller.side.sandbox.runtime.google_page_size)
-    answer = _head(events) | {"items": found[start : start + size]}
-    if len(found) > start + size:
-        answer["nextPageToken"] = pack({"k": "google.instances", "e": event_id, "n": start + size})
+    end = start + overfull(size)
+    answer = _head(events) | {"items": found[start:end]}
+    if len(found) > end:
+        answer["nextPageToken"] = pack({"k": "google.instances", "e": event_id, "n": end})
     return answer
 
 

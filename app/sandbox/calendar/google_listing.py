@@ -16,6 +16,7 @@ from app.sandbox.calendar.google_query import EventQuery
 from app.sandbox.calendar.google_sight import seen
 from app.sandbox.calendar.google_times import in_zone, span_of
 from app.sandbox.calendar.recurrence import BadRecurrenceError, is_endless, slots
+from app.sandbox.calendar.token_life import stamp
 from app.sandbox.calendar.tokens import pack
 from app.sandbox.calendar.world import Item, Json, new_id
 
@@ -49,7 +50,7 @@ def list_page(events: GoogleEvents, query: EventQuery, page_size: int) -> Json:
     if has_more:
         answer["nextPageToken"] = pack(_page_token(events, query, page[-1].key, first_sequence))
     elif query.yields_sync_token:
-        token = {"c": calendar.calendar_id, "g": events.generation, "s": first_sequence}
+        token = {"c": calendar.calendar_id, "s": first_sequence, **stamp(events.generation)}
         answer["nextSyncToken"] = pack(token | {"k": "google.syncToken", "b": query.sync_binding})
     return answer
 
@@ -63,7 +64,7 @@ def same_page_token(events: GoogleEvents, query: EventQuery) -> str:
 
 def _page_token(events: GoogleEvents, query: EventQuery, after: list[int | str], sequence: int) -> Json:
     bound = {"b": query.page_binding, "d": query.since}
-    place = {"c": events.calendar.calendar_id, "g": events.generation, "s": sequence, "a": after}
+    place = {"c": events.calendar.calendar_id, "s": sequence, "a": after, **stamp(events.generation)}
     return {"k": "google.pageToken", **place, **bound}
 
 

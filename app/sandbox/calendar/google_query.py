@@ -14,6 +14,7 @@ from werkzeug.datastructures import MultiDict
 
 from app.sandbox.calendar.google_errors import GoogleError, full_sync_required, invalid, range_empty, sync_restricted
 from app.sandbox.calendar.google_times import parse_bound
+from app.sandbox.calendar.token_life import is_over
 from app.sandbox.calendar.tokens import BadTokenError, unpack
 from app.sandbox.calendar.world import Json
 from app.sandbox.calendar.zones import find_zone
@@ -70,7 +71,7 @@ class EventQuery:
 def read_query(args: MultiDict[str, str], calendar_id: str, generation: int) -> EventQuery:
     """Return the query of a list call.
 
-    Raises GoogleError: 400 for what does not fit together, 410 for a token of an older generation.
+    Raises GoogleError: 400 for what does not fit together, 410 for a token that is over.
     """
     sync_binding = _digest(args, _BOUND)
     page_binding = _digest(args, _BOUND_WHILE_PAGING)
@@ -149,7 +150,7 @@ def _token(args: MultiDict[str, str], name: str, calendar_id: str, generation: i
         raise invalid(f"Invalid {name} value.", name) from error
     if content.get("k") != f"google.{name}" or content.get("c") != calendar_id:
         raise invalid(f"Invalid {name} value.", name)
-    if content["g"] < generation:
+    if is_over(content, generation):
         raise full_sync_required()
     return content
 

@@ -11,7 +11,7 @@ from app.sandbox.calendar.graph_events import GraphEvents
 from app.sandbox.calendar.graph_times import moment_of
 from app.sandbox.calendar.world import Calendar, Json
 from app.sandbox.calendar.zones import windows_zones
-from app.sandbox.faults import with_faults
+from app.sandbox.faults import overfull, with_faults
 
 blueprint = Blueprint("sandbox_graph_calendars", __name__)
 blueprint.url_value_preprocessor(take_user)
@@ -46,12 +46,13 @@ def list_calendars(caller: Caller) -> tuple[Json, int]:
     """List the calendars of the person."""
     calendars = list(caller.mailbox.calendars.values())
     start, size = _skip(), caller.page_size(default=10, most=1000)
+    end = start + overfull(size)
     answer: Json = {
         "@odata.context": caller.context(f"users('{caller.account.oid}')/calendars"),
-        "value": [_select(calendar.entry) for calendar in calendars[start : start + size]],
+        "value": [_select(calendar.entry) for calendar in calendars[start:end]],
     }
-    if len(calendars) > start + size:
-        answer["@odata.nextLink"] = f"{caller.root}/v1.0/me/calendars?$top={size}&$skip={start + size}"
+    if len(calendars) > end:
+        answer["@odata.nextLink"] = f"{caller.root}/v1.0/me/calendars?$top={size}&$skip={end}"
     return answer, 200
 
 

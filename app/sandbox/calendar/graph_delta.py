@@ -16,9 +16,10 @@ from app.sandbox.calendar.graph_events import GraphEvents
 from app.sandbox.calendar.graph_ids import MOVES
 from app.sandbox.calendar.graph_times import NEEDS_WINDOW, parse_bound
 from app.sandbox.calendar.recurrence import BadRecurrenceError
+from app.sandbox.calendar.token_life import is_over, stamp
 from app.sandbox.calendar.tokens import BadTokenError, pack, unpack
 from app.sandbox.calendar.world import Item, Json, new_id
-from app.sandbox.faults import FaultKind, meets
+from app.sandbox.faults import FaultKind, meets, overfull
 
 _BARE = ("@odata.type", "@odata.etag", "id", "seriesMasterId", "type", "start", "end", MOVES)
 _REFUSED = ("$select", "$filter", "$expand", "$orderby", "$search", "$top", "$skip")
@@ -47,7 +48,7 @@ def delta_page(caller: Caller, calendar_id: str | None, path: str) -> Json:
     refuse_options(*_REFUSED)
     events = caller.events(calendar_id)
     begin = stand = _stand(events)
-    size = caller.page_size(default=10, most=1000)
+    size = overfull(caller.page_size(default=10, most=1000))
     values: list[Json] = []
     places = 0
     for item in _after(events, stand.after):
@@ -97,8 +98,8 @@ def _continued(events: GraphEvents, token: str, *, is_page: bool) -> Round:
     kind = "graph.skip" if is_page else "graph.delta"
     if content.get("k") != kind or content.get("c") != events.calendar.calendar_id:
         raise bad_request("Badly formed token.", "ErrorInvalidDeltaToken")
-    if content["g"] < events.generation:
-        raise sync_state_gone(content["g"], events.generation)
+    if is_over(content, events.generation):
+        raise sync_state_gone(content["g"], max(events.generation, content["g"] + 1))
     low, high = datetime.fromisoformat(content["l"]), datetime.fromisoformat(content["h"])
     if is_page:
         return Round(low, high, content["s"], content["f"], content["a"])
@@ -162,9 +163,9 @@ def _shown(caller: Caller, body: Json) -> Json:
 def _answer(caller: Caller, path: str, values: list[Json], token: str, stand: Round, events: GraphEvents) -> Json:
     content = {
         "c": events.calendar.calendar_id,
-        "g": events.generation,
         "l": stand.low.isoformat(),
         "h": stand.high.isoformat(),
+        **stamp(events.generation),
     }
     if token == "$skiptoken":
         content |= {"k": "graph.skip", "s": stand.since, "f": stand.first_sequence, "a": stand.after}

@@ -22,7 +22,7 @@ from app.sandbox.calendar.graph_ids import names, stored
 from app.sandbox.calendar.graph_times import NEEDS_WINDOW, parse_bound
 from app.sandbox.calendar.recurrence import BadRecurrenceError
 from app.sandbox.calendar.world import Json
-from app.sandbox.faults import with_faults
+from app.sandbox.faults import overfull, with_faults
 
 blueprint = Blueprint("sandbox_graph_events", __name__)
 blueprint.url_value_preprocessor(take_user)
@@ -176,11 +176,12 @@ def _window() -> tuple[datetime, datetime]:
 def _page(caller: Caller, bodies: list[Json], path: str, size: int) -> Json:
     skip = option("$skip") or "0"
     start = int(skip) if skip.isdecimal() else 0
-    values = [caller.shown(body, option("$select")) for body in bodies[start : start + size]]
+    end = start + overfull(size)
+    values = [caller.shown(body, option("$select")) for body in bodies[start:end]]
     answer: Json = {"@odata.context": caller.context(f"users('{caller.account.oid}'){path[3:]}"), "value": values}
-    if len(bodies) > start + size:
+    if len(bodies) > end:
         kept = [f"{key}={value}" for key, value in request.args.items() if key.lower() not in ("$skip", "$top")]
-        query = "&".join([*kept, f"$top={size}", f"$skip={start + size}"])
+        query = "&".join([*kept, f"$top={size}", f"$skip={end}"])
         answer["@odata.nextLink"] = f"{caller.root}/v1.0{path}?{query.replace('+', '%2B')}"
     return answer
 

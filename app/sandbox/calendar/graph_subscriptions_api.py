@@ -10,15 +10,15 @@ from functools import wraps
 from typing import Concatenate, ParamSpec
 from urllib.parse import quote
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, g, jsonify
 
-from app.sandbox.calendar.delivery import exchange, is_allowed_address
+from app.sandbox.calendar.delivery import Answer, exchange, is_allowed_address
 from app.sandbox.calendar.graph_access import READ_FULL, Caller, caller_of, graph_route, sent_json
 from app.sandbox.calendar.graph_errors import GraphError, bad_request, denied, rendered
 from app.sandbox.calendar.graph_times import parse_bound
 from app.sandbox.calendar.state import current_side
 from app.sandbox.calendar.world import Json, new_id
-from app.sandbox.faults import with_faults
+from app.sandbox.faults import FaultKind, meets, with_faults
 from app.sandbox.tokens import AccessDenied
 
 blueprint = Blueprint("sandbox_graph_subscriptions", __name__, url_prefix="/v1.0/subscriptions")
@@ -188,8 +188,7 @@ def _validate_address(caller: Caller, url: str) -> None:
         raise bad_request("Notification URL must use https.", "ValidationError")
     token = f"Validation: Testing client application reachability for subscription Request-Id: {new_id(8)}"
     address = f"{url}{'&' if '?' in url else '?'}validationToken={quote(token)}"
-    headers = {"Content-Type": "text/plain; charset=utf-8"}
-    answer = exchange(address, headers, b"", tls=caller.side.push.courier.tls, timeout_s=_VALIDATION_S)
+    answer = _called(caller, address)
     if answer is None:
         raise bad_request("Subscription validation request timed out.", "ValidationError")
     if answer.status != 200:
@@ -201,6 +200,14 @@ def _validate_address(caller: Caller, url: str) -> None:
     if not answer.content_type.startswith("text/plain") or answer.body.decode("utf-8", "replace") != token:
         message = "Subscription validation request failed. Response must exactly match validationToken query parameter."
         raise bad_request(message, "ValidationError")
+
+
+def _called(caller: Caller, address: str) -> Answer | None:
+    if meets(FaultKind.NO_VALIDATION):
+        caller.side.sandbox.faults.hang(g.fault.seconds)
+        return None
+    headers = {"Content-Type": "text/plain; charset=utf-8"}
+    return exchange(address, headers, b"", tls=caller.side.push.courier.tls, timeout_s=_VALIDATION_S)
 
 
 def _find(caller: Caller, subscription_id: str) -> Json:

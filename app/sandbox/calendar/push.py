@@ -1,11 +1,14 @@
 """Turn changes of calendars into push messages: Google channels and Graph subscriptions.
 
-Push is a hint that real providers drop, repeat and delay; scripted faults for `push.google` and `push.graph` do the
-same here, and forge messages with a wrong token or client state.
+Push is a hint that real providers drop, repeat, delay and gather; scripted faults for `push.google` and `push.graph` do
+the same here, and send what strangers would: wrong tokens or client states, unknown channels, garbage.
 """
 
 import json
 import secrets
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -13,12 +16,19 @@ from app.sandbox.calendar.delivery import Courier, Message
 from app.sandbox.calendar.graph_ids import MOVES, shown
 from app.sandbox.calendar.world import Change, Json, Mailbox, World
 from app.sandbox.fault_plan import FaultKind
+from app.sandbox.faults import GARBAGE
 from app.sandbox.state import Sandbox
 
 _GOOGLE_REPEATS = (500, 502, 503, 504)
 CALENDAR_LIST = ""
 """Stands for the calendar list where a channel names its calendar."""
 _SUCCESS = range(200, 300)
+_MARKS = {FaultKind.FORGE: "forged", FaultKind.STRANGER: "stranger", FaultKind.GARBAGE: "garbage"}
+"""Words for the record of deliveries."""
+_WAITING = (FaultKind.DELAY, FaultKind.BATCH)
+
+Spoil = Callable[[Message, FaultKind], Message]
+"""Returns what a fault of some kind makes of a message; kinds that change no message return it as it is."""
 
 
 class PushSender:
@@ -55,14 +65,7 @@ class PushSender:
             headers["X-Goog-Channel-Token"] = channel["token"]
         about = {"provider": "google", "account": channel["account"], "channel": channel["id"], "state": state}
         message = Message(channel["address"], headers, b"", lambda status: status in _GOOGLE_REPEATS, about)
-        forged = Message(
-            channel["address"],
-            headers | {"X-Goog-Channel-Token": "forged"},
-            b"",
-            lambda _: False,
-            about | {"is": "forged"},
-        )
-        self._dispatch("push.google", channel["account"], message, forged)
+        self._dispatch("push.google", channel["account"], message, _spoilt_google)
 
     def send_graph(self, subscription: Json, url: str, entry: Json, state: str) -> None:
         """Send one Graph notification; `entry` is the item of its `value` without the members common to all."""
@@ -74,9 +77,9 @@ class PushSender:
         if subscription["clientState"] is not None:
             common["clientState"] = subscription["clientState"]
         about = {"provider": "graph", "account": subscription["account"], "channel": subscription["id"], "state": state}
-        message = _graph_message(url, common | entry, about)
-        forged = _graph_message(url, common | entry | {"clientState": "forged"}, about | {"is": "forged"})
-        self._dispatch("push.graph", subscription["account"], message, forged)
+        headers = {"Content-Type": "application/json; charset=utf-8"}
+        message = Message(url, headers, _batch([common | entry]), lambda status: status not in _SUCCESS, about)
+        self._dispatch("push.graph", subscription["account"], message, _spoilt_graph)
 
     def repeat(self, provider: str, account: str, count: int, *, to_stopped: bool) -> int:
         """Send `count` messages about nothing to everybody who listens to an account; return how many were sent.
@@ -125,25 +128,73 @@ class PushSender:
                     subscription, subscription["notificationUrl"], _entry(subscription, change), change.kind
                 )
 
-    def _dispatch(self, operation: str, account: str, message: Message, forged: Message) -> None:
+    def _dispatch(self, operation: str, account: str, message: Message, spoil: Spoil) -> None:
         if not self.sandbox.runtime.push_enabled:
             return
         fault = self.sandbox.faults.take(operation, account)
-        kind = None if fault is None else fault.kind
-        if kind is FaultKind.DROP:
+        if fault is None:
+            self.courier.send(message)
             return
-        if kind is FaultKind.FORGE:
-            self.courier.send(forged)
+        if fault.kind is FaultKind.DROP:
             return
-        self.courier.send(message, fault.seconds if fault is not None and kind is FaultKind.DELAY else 0.0)
-        if kind is FaultKind.DUPLICATE:
+        self.courier.send(spoil(message, fault.kind), fault.seconds if fault.kind in _WAITING else 0.0)
+        if fault.kind is FaultKind.DUPLICATE:
             self.courier.send(message)
 
 
-def _graph_message(url: str, item: Json, about: dict[str, str]) -> Message:
-    body = json.dumps({"value": [item]}).encode()
-    headers = {"Content-Type": "application/json; charset=utf-8"}
-    return Message(url, headers, body, lambda status: status not in _SUCCESS, about)
+def _spoilt_google(message: Message, kind: FaultKind) -> Message:
+    match kind:
+        case FaultKind.FORGE:
+            spoilt = replace(message, headers={**message.headers, "X-Goog-Channel-Token": "forged"})
+        case FaultKind.STRANGER:
+            spoilt = replace(message, headers={**message.headers, "X-Goog-Channel-ID": str(uuid.uuid4())})
+        case FaultKind.GARBAGE:
+            plain = {name: value for name, value in message.headers.items() if not name.startswith("X-Goog-")}
+            spoilt = replace(message, headers=plain)
+        case _:
+            return message
+    return replace(_marked(spoilt, kind), repeats_on=_never)
+
+
+def _spoilt_graph(message: Message, kind: FaultKind) -> Message:
+    match kind:
+        case FaultKind.FORGE:
+            return _marked(_with_members(message, clientState="forged"), kind)
+        case FaultKind.STRANGER:
+            return _marked(_with_members(message, subscriptionId=str(uuid.uuid4())), kind)
+        case FaultKind.GARBAGE:
+            return _marked(replace(message, body=GARBAGE, repeats_on=_never), kind)
+        case FaultKind.BATCH:
+            return replace(message, join=_joined)
+        case _:
+            return message
+
+
+def _marked(message: Message, kind: FaultKind) -> Message:
+    return replace(message, about={**message.about, "is": _MARKS[kind]})
+
+
+def _with_members(message: Message, **members: str) -> Message:
+    return replace(message, body=_batch([item | members for item in _items(message)]))
+
+
+def _joined(messages: Sequence[Message]) -> Message:
+    items = [item for message in messages for item in _items(message)]
+    first = messages[0]
+    return replace(first, body=_batch(items), about={**first.about, "is": f"batch of {len(items)}"})
+
+
+def _items(message: Message) -> list[Json]:
+    items: list[Json] = json.loads(message.body)["value"]
+    return items
+
+
+def _batch(items: list[Json]) -> bytes:
+    return json.dumps({"value": items}).encode()
+
+
+def _never(_status: int | None) -> bool:
+    return False
 
 
 def _covers(subscription: Json, change: Change) -> bool:

@@ -48,8 +48,8 @@ class CalendarItem(TypedDict):
     error: str | None
     """Why the last sync failed, a stable code; null when it did not."""
     complete_from: Timestamp | None
-    """Occurrences are complete from here to `complete_to`; null before the first sync. Outside there are none, though
-    the provider may have some."""
+    """Occurrences are complete from here to `complete_to`. Outside there are none, though the provider may have some.
+    Null before the first sync, and while the calendar is read anew: what is there is as old as `synced_at` then."""
     complete_to: Timestamp | None
     event_count: int
     """Events kept here, a series counted once."""

@@ -1,6 +1,6 @@
-"""Cursors as callers hold them: text that says where to go on. Opaque, and no secret: rights are decided each time.
+"""Cursors as callers hold them: text that says where to go on, sealed, because it names events.
 
-A checksum tells a damaged one; whoever makes one up reaches nothing but another place among what they may read anyway.
+A cursor gives no right to anything: what may be read is decided each time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from uuid import UUID
 
 from app.domain.calendar_reading import Place
 from app.services.change_feed import DIGEST_BYTES, GROUPS, Position
+from app.web import current
 from app.web.api.query import LONGEST_CURSOR
 from app.web.errors import ErrorCode, RequestRefused
 
@@ -85,15 +86,14 @@ def read_position(text: str) -> Position:
 
 def _wrapped(kind: str, *values: object) -> str:
     content = json.dumps([kind, *values], separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(zlib.crc32(content).to_bytes(4) + content).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(current.services().cursors.seal(content)).rstrip(b"=").decode()
 
 
 def _unwrapped(kind: str, text: str, kinds: Sequence[Any]) -> list[Any]:
     """Return the values of a cursor of this kind, each of its type."""
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        is_whole = len(text) <= LONGEST_CURSOR and zlib.crc32(raw[4:]).to_bytes(4) == raw[:4]
-        values = json.loads(raw[4:]) if is_whole else None
+        values = json.loads(current.services().cursors.open(raw)) if len(text) <= LONGEST_CURSOR else None
     except (ValueError, binascii.Error, RecursionError):
         raise _damaged() from None
     if not isinstance(values, list) or len(values) != len(kinds) + 1 or values[0] != kind:

@@ -112,8 +112,9 @@ _EXAMPLE: OccurrenceList = {
     description=(
         "From the copy kept here: no provider is asked. Each calendar of the answer says when it was last equal to "
         "the provider's and between which times it is complete.\n\n"
-        "A service whose policy has `calendar.freebusy` alone sees times and how they count. The same is true for "
-        "everybody of events marked as private and of calendars that show the account itself no more.\n\n"
+        "A service whose policy has `calendar.freebusy` alone sees times and how they count, and nothing of "
+        "`expand=false`. For everybody the same is true of events marked as private and of calendars that show the "
+        "account itself no more.\n\n"
         "Pages go on by key: what is added or removed meanwhile moves nothing else. One person who is refused is an "
         "error; of several, those who are refused are listed and the others answered."
     ),

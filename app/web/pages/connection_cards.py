@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
@@ -16,6 +16,9 @@ from app.services.connections import ConnectionView
 from app.web import texts
 from app.web.paths import calendar_file_path, connection_path
 from app.web.times import ago, moment
+
+_BEHIND_AFTER = timedelta(minutes=10)
+"""A calendar that fails for less is mended by the next try; nobody need know."""
 
 
 class ShownProgress(Protocol):
@@ -238,6 +241,8 @@ def _status(row: ShownCalendar, now: datetime) -> str:
         return _before_the_first_time(row)
     if row.paused_at is not None:
         return texts.CALENDAR_PAUSED
+    if row.last_error is not None and row.last_success_at < now - _BEHIND_AFTER:
+        return texts.CALENDAR_BEHIND.format(ago=ago(row.last_success_at, now))
     if row.is_times_only:
         return texts.CALENDAR_FREEBUSY
     return texts.CALENDAR_READ.format(events=texts.events(row.event_count), ago=ago(row.last_success_at, now))

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import icalendar
 import recurring_ical_events
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 
 from app.domain.calendars import Busy, EventStatus
 from app.domain.features import Feature
@@ -82,6 +82,63 @@ def test_another_program_expands_the_file_to_what_is_stored(room, signed_in):
     theirs = [(uid.replace("uid-1", "tricky"), *times) for uid, *times in expanded(for_owner.data)]
     assert sorted(theirs) == stored(room, work)
     assert len(expanded(for_service.data)) == len(theirs)
+
+
+def test_rules_as_providers_write_them_and_times_without_a_name_are_exported_as_they_are_kept(room, signed_in):
+    # Without a zone of the calendar: the library that reads would move UTC times into it, and forget which hour.
+    ada, _, work = room.calendar_of("ada", time_zone=None)
+    at, autumn = NOW.replace(hour=8), datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+    odd = {
+        "blank": ("RRULE:FREQ=WEEKLY;BYDAY=MO, TU",),
+        "start": ("RRULE:FREQ=WEEKLY;INTERVAL=2;WKST=XX;BYDAY=MO,WE",),
+        "gap": ("RRULE:FREQ=MONTHLY;BYMONTHDAY=1,,2",),
+        "count": ("RRULE:FREQ=DAILY;COUNT=5,",),
+        "first": ("RRULE:FREQ=MONTHLY;BYDAY=1MO,-1FR",),
+        "exrule": ("RRULE:FREQ=DAILY;COUNT=20", "EXRULE:FREQ=WEEKLY;BYDAY=WE"),
+        "unruled": (),
+    }
+    for name, rules in odd.items():
+        room.put(work, master(name, at, HOUR, *rules))
+    room.put(
+        work, master("offset", at.replace(hour=23), HOUR, "RRULE:FREQ=WEEKLY;BYDAY=TU;COUNT=4", time_zone="GMT+02:00")
+    )
+    room.put(work, single("second hour", autumn, HOUR))
+    # As a provider that expands keeps them: more than its master says.
+    [first] = room.run(select(occurrences).where(occurrences.c.series_id == "unruled")).mappings()
+    again = {"recurrence_id": "20261126T080000Z", "start_at": at + 3 * DAY, "end_at": at + 3 * DAY + HOUR}
+    room.run(insert(occurrences).values({**first, **again}))
+
+    file = signed_in(ada).get(f"/calendars/{work}.ics").data
+
+    assert expanded(file) == stored(room, work)
+    assert b"EXRULE" not in file
+    assert b"UTC+02:00" not in file
+    assert b"DTSTART:20261025T013000Z" in file
+
+
+def test_a_calendar_that_may_not_be_read_now_says_why(room):
+    reader = room.service()
+    ada, connection, work = room.calendar_of("ada")
+    room.calendar(room.connection(ada, "microsoft", "other"), "Other")
+    room.change_connection(connection, status="needs_reconnect", reason="revoked_by_user")
+    window = {"from": NOW.isoformat(), "to": (NOW + DAY).isoformat()}
+
+    assert room.get("/v1/events", reader, user=str(ada), **window).status_code == 200
+    for answer in (
+        room.get("/v1/events", reader, user=str(ada), calendar=str(work), **window),
+        room.get(f"/v1/calendars/{work}.ics", reader),
+    ):
+        assert (answer.status_code, answer.json["error"]) == (400, "interaction_required")
+        assert str(connection) in answer.json["connect_uri"]
+    assert len(room.audit("calendar_read.denied")) >= 2
+
+
+def test_a_calendar_that_was_never_read_is_not_told_as_empty(room):
+    reader = room.service()
+    _, connection, _ = room.calendar_of("ada")
+    fresh = room.calendar(connection, "Fresh", last_success_at=None)
+
+    assert room.get(f"/v1/calendars/{fresh}.ics", reader).status_code == 503
 
 
 def test_texts_survive_and_private_ones_stay_with_their_owner(room, signed_in):

@@ -60,6 +60,8 @@ def test_calendars_say_how_they_are():
         make_calendar(last_success_at=None),
         make_calendar(last_success_at=NOW, access_role="free_busy"),
         make_calendar(last_success_at=None, last_error="provider_unavailable"),
+        make_calendar(event_count=2, last_success_at=NOW - timedelta(minutes=1), last_error="provider_unavailable"),
+        make_calendar(event_count=2, last_success_at=NOW - timedelta(hours=3), last_error="provider_unavailable"),
     )
 
     card = card_of(make_view(calendars=rows, is_syncing=True), NOW)
@@ -69,8 +71,10 @@ def test_calendars_say_how_they_are():
         texts.CALENDAR_WAITING,
         texts.CALENDAR_FREEBUSY,
         texts.CALENDAR_PROBLEM,
+        "2 events, updated 1 minute ago",
+        texts.CALENDAR_BEHIND.format(ago="3 hours ago"),
     ]
-    assert (card.progress.done, card.progress.total) == (3, 4)
+    assert (card.progress.done, card.progress.total) == (5, 6)
 
 
 def test_progress_before_the_list_is_known():
