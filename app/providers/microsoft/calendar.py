@@ -103,7 +103,7 @@ class MicrosoftCalendars:
     def _changes(
         self, graph: GraphClient, calendar_id: str, cursor: str | None, window: Window
     ) -> Iterator[ChangePage]:
-        this_round = Round()
+        this_round = Round(is_full=cursor is None)
         for page in self._delta_pages(graph, calendar_id, cursor, window):
             events, removed = this_round.take(children(page, "value"))
             link = text(page, "@odata.deltaLink")

@@ -6,8 +6,10 @@ occurrence, nothing at all for a deleted occurrence. So a series can only be rea
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 
 from app.domain.calendars import (
     ChangePage,
@@ -20,22 +22,49 @@ from app.domain.calendars import (
     canonical_recurrence_id,
 )
 from app.domain.recurrence import standalone
-from app.providers.fields import Item, text
+from app.providers.fields import Item, child, text
 from app.providers.microsoft.parse import ItemKind, kind_of, parse_event, parse_occurrence
+
+
+class Times(NamedTuple):
+    """What an occurrence says, in a fifth of the memory: a round may have hundreds of thousands."""
+
+    start: str | None
+    start_zone: str | None
+    end: str | None
+    end_zone: str | None
+
+    @classmethod
+    def of(cls, item: Item) -> Self:
+        """Take them from an item; unreadable ones stay so."""
+        start, end = child(item, "start"), child(item, "end")
+        zones = (text(point, "timeZone") for point in (start, end))
+        first, last = (None if zone is None else sys.intern(zone) for zone in zones)
+        return cls(text(start, "dateTime"), first, text(end, "dateTime"), last)
+
+    def item(self) -> Item:
+        """Return them in Graph's form again."""
+        return {
+            "start": {"dateTime": self.start, "timeZone": self.start_zone},
+            "end": {"dateTime": self.end, "timeZone": self.end_zone},
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesItems:
     """The instances of one series, by id: items come twice, the last one counts."""
 
-    occurrences: dict[str, Item] = field(default_factory=dict)
+    occurrences: dict[str, Times] = field(default_factory=dict)
     exceptions: dict[str, Item] = field(default_factory=dict)
 
-    def take(self, item: Item) -> None:
+    def take(self, item: Item, *, keeps_occurrences: bool = True) -> None:
         """Add an occurrence or exception; an occurrence that became an exception is not both."""
         item_id = text(item, "id") or ""
         self.drop(item_id)
-        (self.exceptions if kind_of(item) is ItemKind.EXCEPTION else self.occurrences)[item_id] = item
+        if kind_of(item) is ItemKind.EXCEPTION:
+            self.exceptions[item_id] = item
+        elif keeps_occurrences:
+            self.occurrences[item_id] = Times.of(item)
 
     def drop(self, item_id: str) -> None:
         """Forget an item."""
@@ -47,6 +76,8 @@ class SeriesItems:
 class Round:
     """What the pages of one round have brought so far."""
 
+    is_full: bool = True
+    """Otherwise the occurrences of touched series are asked for anew, and those that come are not kept."""
     masters: dict[str, RemoteEvent] = field(default_factory=dict)
     series: dict[str, SeriesItems] = field(default_factory=dict)
     """Every series that any item of the round belongs to."""
@@ -68,7 +99,8 @@ class Round:
                     removed.pop(item_id, None)
                     events[item_id] = self._event(item)
                 case ItemKind.EXCEPTION | ItemKind.OCCURRENCE:
-                    self._of(text(item, "seriesMasterId") or "").take(item)
+                    series = self._of(text(item, "seriesMasterId") or "")
+                    series.take(item, keeps_occurrences=self.is_full)
         return tuple(events.values()), tuple(removed)
 
     def _event(self, item: Item) -> RemoteEvent:
@@ -94,8 +126,8 @@ def read_series(
     """Return a series' exceptions and its full set of occurrences in the window; none when it was cancelled."""
     exceptions = tuple(parse_event(item, all_day_series=master.all_day) for item in items.exceptions.values())
     found: dict[str, Occurrence] = {}
-    for item in items.occurrences.values():
-        occurrence = parse_occurrence(item, master)
+    for times in items.occurrences.values():
+        occurrence = parse_occurrence(times.item(), master)
         if occurrence is not None:
             found[occurrence.recurrence_id] = occurrence
     found |= _as_they_stand(exceptions, window)
