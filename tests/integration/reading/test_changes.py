@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -234,20 +235,30 @@ def test_after_a_restore_into_another_cluster_everything_is_told_from_the_beginn
     assert copy.follow() == 1
 
 
+@contextmanager
+def restored_changes(room):
+    """Have the table made anew, as `pg_restore --clean` does; the old one is back afterwards."""
+    with room.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE changes RENAME TO changes_before"))
+        connection.execute(text("CREATE TABLE changes (LIKE changes_before INCLUDING ALL)"))
+        connection.execute(text("INSERT INTO changes SELECT * FROM changes_before"))
+    try:
+        yield
+    finally:
+        with room.engine.begin() as connection:
+            connection.execute(text("DROP TABLE changes"))
+            connection.execute(text("ALTER TABLE changes_before RENAME TO changes"))
+
+
 def test_cursors_end_with_a_restore_into_the_same_database(room):
     reader = room.service()
     _, _, work = room.calendar_of("ada")
     room.put(work, single("one"))
     copy = Copy(room, reader)
     copy.follow()
-    with room.engine.begin() as connection:
-        # As `pg_restore --clean` leaves it.
-        connection.execute(text("ALTER TABLE changes RENAME TO changes_before"))
-        connection.execute(text("CREATE TABLE changes (LIKE changes_before INCLUDING ALL)"))
-        connection.execute(text("INSERT INTO changes SELECT * FROM changes_before"))
-
-    assert room.get("/v1/changes", reader, cursor=copy.cursor).status_code == 410
-    assert replayed(room, reader).events.keys() == copy.events.keys()
+    with restored_changes(room):
+        assert room.get("/v1/changes", reader, cursor=copy.cursor).status_code == 410
+        assert replayed(room, reader).events.keys() == copy.events.keys()
 
 
 def test_a_reader_may_follow_one_person(room):
