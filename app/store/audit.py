@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, literal, select, text, union_all
 
 from app.domain.audit import Detail
 from app.store.schema import audit_events, audit_log
-from app.store.schema.audit import NOT_A_HAND_OUT
+from app.store.schema.audit import NOT_ROUTINE
 from app.store.storable import storable
 
 _E, _L = audit_events.c, audit_log.c
@@ -46,13 +46,13 @@ class PostgresAudit:
         )
 
     def of_connection(self, connection_id: UUID, limit: int) -> tuple[tuple[datetime, str, Mapping[str, str]], ...]:
-        """Return a connection's latest events without hand-outs, newest first, those not yet chained included."""
+        """Return a connection's latest events but the routine ones, newest first, those not yet chained included."""
         waiting = select(_E.at, _E.kind, _E.detail, literal(1).label("is_waiting"), _E.id.label("place")).where(
-            _E.connection_id == connection_id
+            _E.connection_id == connection_id, text(NOT_ROUTINE)
         )
         chained = (
             select(_L.at, _L.kind, _L.detail, literal(0), _L.seq)
-            .where(_L.connection_id == connection_id, text(NOT_A_HAND_OUT))
+            .where(_L.connection_id == connection_id, text(NOT_ROUTINE))
             .order_by(_L.seq.desc())
             .limit(limit)
         )

@@ -20,7 +20,16 @@ ALL_CHANNELS_ANEW = (
     "UPDATE sync_states SET channel_due_at = now() WHERE channel_due_at IS NOT NULL",
 )
 
+# Of a connection's history, what happens all day long left out.
+HISTORY = """
+    CREATE INDEX ix_audit_log_history ON audit_log (connection_id, seq) WHERE kind NOT IN ({})
+"""
+HAND_OUTS = "'hand_out.released', 'hand_out.denied'"
+ROUTINE = f"{HAND_OUTS}, 'calendar_read.released', 'calendar_read.denied', 'refresh_stored', 'refresh_taken_over'"
+
 UP = (
+    "DROP INDEX ix_audit_log_history",
+    HISTORY.format(ROUTINE),
     "ALTER TABLE connections ADD COLUMN calendar_list_cursor TEXT",
     """
     ALTER TABLE calendars
@@ -168,6 +177,8 @@ UP = (
 )
 
 DOWN = (
+    "DROP INDEX ix_audit_log_history",
+    HISTORY.format(HAND_OUTS),
     "DROP TABLE drift_reports",
     "DROP TABLE changes",
     "DROP TABLE staged_occurrences",

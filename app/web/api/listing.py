@@ -24,6 +24,8 @@ class ConnectionItem(TypedDict):
 
     id: Identifier
     """Stays the same when the person reconnects the account."""
+    person_id: Identifier
+    """Whose it is: names them at `/v1/calendars` and `/v1/events`, and in a token exchange."""
     provider: str
     """Key of the provider in this installation."""
     account: str | None
@@ -49,6 +51,7 @@ _EXAMPLE: ConnectionList = {
     "connections": [
         {
             "id": "8f14e45f-ceea-467f-a3c1-3b1d2f0a9c11",
+            "person_id": "5f0c6a1e-9f0e-4a55-8f0e-2d1c7b8a9e10",
             "provider": "google",
             "account": "ada@example.com",
             "status": Status.ACTIVE,
@@ -87,6 +90,7 @@ def item_of(connection: Connection) -> ConnectionItem:
     """Return one connection for the list."""
     return {
         "id": str(connection.id),
+        "person_id": str(connection.person_id),
         "provider": connection.provider,
         "account": connection.email,
         "status": connection.status,

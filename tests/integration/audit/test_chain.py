@@ -243,6 +243,18 @@ def test_a_history_holds_events_before_and_after_they_are_chained_and_no_hand_ou
     assert history(2) == ["revoked", "refreshed"]
 
 
+def test_a_history_has_no_place_for_what_happens_all_day_long(desk: Desk) -> None:
+    connection_id = uuid4()
+    desk.happened("connected", connection_id=connection_id)
+    for _ in range(2):
+        # Not chained yet, and chained.
+        for kind in ("refresh_stored", "refresh_taken_over", "calendar_read.released", "calendar_read.denied"):
+            desk.happened(kind, connection_id=connection_id)
+        with desk.store.reading() as tx:
+            assert [kind for _, kind, _ in tx.audit.of_connection(connection_id, 20)] == ["connected"]
+        desk.chain.collect()
+
+
 def test_entries_are_found_by_person_and_connection_and_from_a_place_on(desk: Desk) -> None:
     person_id, connection_id = uuid4(), uuid4()
     desk.happened("one", person_id=person_id)

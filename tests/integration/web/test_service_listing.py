@@ -23,6 +23,7 @@ def test_a_service_sees_what_policy_shows_it(client, basic, services, method):
         "connections": [
             {
                 "id": str(CONNECTION_ID),
+                "person_id": str(make_connection().person_id),
                 "provider": "google",
                 "account": "ada@example.test",
                 "status": "active",
