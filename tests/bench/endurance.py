@@ -2,8 +2,8 @@
 
 ``python3 dev.py bench endurance [--minutes 60] [--rate 4] [--accounts 5] [--calendars 4]``. Runs the Procfile's
 processes with the sandbox beside them; a service follows the feed of changes all the time. Prints every five minutes
-the proportional set size, and at the end the last quarter's median as a ratio to the second quarter's: the first one is
-for caches to fill.
+the memory that each shares with nobody, and at the end the last quarter's median as a ratio to the second quarter's:
+the first one is for threads to start and caches to fill.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from app.dev.postgres_server import PostgresServer
 from app.dev.redis_server import RedisServer
 from app.sandbox.calendar.chaos import ALL_KINDS, Weather
 from app.store.migrating import upgrade
-from tests.bench._load import memory_mb
+from tests.bench._load import private_mb
 from tests.faults.followers import follower_of
 from tests.faults.installation import installation
 from tests.faults.town import FAULTS, Size, Town
@@ -83,7 +83,7 @@ def measure(town: Town) -> None:
         if now >= sample_at:
             sample_at += SAMPLE_EVERY_S
             for name, found in samples.items():
-                found.append(memory_mb(town.troupe.pid(name)))
+                found.append(private_mb(town.troupe.pid(name)))
         if now >= report_at:
             report_at += 300
             sizes = ", ".join(f"{name} {found[-1]:.1f} MB" for name, found in samples.items())
@@ -97,7 +97,7 @@ def measure(town: Town) -> None:
     for name, found in samples.items():
         quarter = len(found) // 4
         second, last = median(found[quarter : 2 * quarter]), median(found[-quarter:])
-        print(f"{name} in the second quarter: {second:.1f} MB PSS, {settings}")
+        print(f"{name} in the second quarter: {second:.1f} MB, {settings}")
         print(f"{name} in the last quarter / in the second: {last / second:.3f} ratio, {settings}")
 
 
