@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Connection, literal, text
 
+from app.domain.calendars import Window
 from app.ports import RoundKey, SyncRound, SyncRun
 from app.store.changes import write_changes
 from app.store.events import COUNT_ALL, COUNT_MENTIONED, write_events
@@ -21,6 +22,8 @@ MANY = 1000
 
 The planner cannot know: a round was staged a moment ago, and no statistics speak of it. Left alone it takes every
 round for a single row."""
+
+_EVER = datetime(1, 1, 1, tzinfo=UTC)
 
 _FOR_MANY = text(
     """
@@ -53,7 +56,7 @@ def write_round(
         "generation": run.generation + brought.full,
         "last_seq": last_seq,
         "now": now,
-        **view_of(brought.window, by_provider=brought.expanded_by_provider),
+        **_view(run, brought),
     }
     found = PostgresStaging(connection).tally(RoundKey(run.calendar.id, run.epoch))
     if found != brought.staged:
@@ -67,6 +70,13 @@ def write_round(
     if brought.full:
         return Written(literal(connection.execute(COUNT_ALL, values).scalar_one()), changes)
     return Written(counted + (_mentioned(connection, values) - before), changes)
+
+
+def _view(run: SyncRun, brought: SyncRound) -> dict[str, object]:
+    """Return what a full pass has read: of a calendar that comes as blocks of time everything, however old it is."""
+    comes_in_blocks = run.calendar.is_times_only and not brought.expanded_by_provider
+    window = Window(_EVER, brought.window.end) if comes_in_blocks else brought.window
+    return view_of(window, by_provider=brought.expanded_by_provider)
 
 
 def _mentioned(connection: Connection, values: Mapping[str, object]) -> int:

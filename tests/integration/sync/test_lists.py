@@ -166,6 +166,22 @@ def test_calendar_that_shows_free_and_busy_only_is_asked_when_it_is_busy_until_i
     assert stored_events(google, calendar) == []
 
 
+def test_blocks_of_time_that_are_over_do_not_pile_up(google):
+    calendar = google.calendars()[1]
+    mark(google, calendar, accessRole="freeBusyReader")
+    google.read_list()
+    google.sync(calendar)
+    first = {row.provider_id for row in stored_events(google, calendar)}
+
+    google.house.forward(timedelta(days=80))
+    google.sync(calendar)
+
+    blocks = stored_events(google, calendar)
+    assert blocks
+    assert min(row.end_at for row in blocks) >= state_of(google, calendar).window_start
+    assert first - {row.provider_id for row in blocks}
+
+
 def test_a_calendar_shared_again_is_read_with_its_details_within_the_hour(google):
     calendar = google.calendars()[1]
     mark(google, calendar, accessRole="freeBusyReader")
