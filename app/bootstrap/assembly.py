@@ -121,8 +121,9 @@ class Services:
     grant_care: GrantCare
     health: Health
     csrf_key: bytes
-    cursors: CursorBox
     """Derived from the key ring: the same in every process, and in none of the databases."""
+    cursors: CursorBox
+    """Under a key of the same kind."""
 
 
 def build_services(
