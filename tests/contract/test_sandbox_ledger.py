@@ -27,7 +27,13 @@ def walker(running):
 
 
 def ledger(walker):
-    return walker.http.get(f"{walker.base_url}/_control/ledger", timeout=10).json()
+    """The ledger once every call in it has ended: a caller has its answer a moment before the server is through."""
+
+    def ended():
+        shown = walker.http.get(f"{walker.base_url}/_control/ledger", timeout=10).json()
+        return shown if all(call["ended_at"] for call in shown["calls"]) else None
+
+    return eventually(ended, within_s=10, what="the end of every call", every_s=0.01)
 
 
 def digest(text):
